@@ -1,0 +1,38 @@
+"""All that a driver author needs: the contract, its values, and the words for what differs."""
+
+from __future__ import annotations
+
+from ..tree import Aspect, Change, ChangeKind, Tree
+from ._capability import Capability
+from ._driver import Driver
+from ._values import (
+    API_VERSION,
+    DriverConfig,
+    DriverSpec,
+    Durability,
+    Mount,
+    Probe,
+    SnapshotId,
+    SnapshotInfo,
+    SnapshotKind,
+    Usage,
+)
+
+__all__ = [
+    "API_VERSION",
+    "Aspect",
+    "Capability",
+    "Change",
+    "ChangeKind",
+    "Driver",
+    "DriverConfig",
+    "DriverSpec",
+    "Durability",
+    "Mount",
+    "Probe",
+    "SnapshotId",
+    "SnapshotInfo",
+    "SnapshotKind",
+    "Tree",
+    "Usage",
+]

@@ -1,0 +1,139 @@
+"""The driver contract."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from .. import errors
+from ._capability import Capability
+from ._values import DriverConfig, Mount, SnapshotId, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from ..tree import Change, Tree
+
+__all__ = ["Driver"]
+
+
+class Driver(ABC):
+    """Stores snapshots under one directory, or in memory, and shows each as a merged tree.
+
+    **What a driver need not do.** Names, labels, kinds, locking between processes, hostile input and error kinds are the
+    framework's business. A driver is called with ids that exist where they should and do not where they should not;
+    it never sees a user's text; a parent is always committed and outlives its children.
+
+    **Life of a snapshot.** :meth:`prepare` makes an active one that looks like its parent. :meth:`tree` shows it, any
+    number of times. :meth:`commit` turns it into a committed one under a new id, after which it never changes and may be
+    a parent. :meth:`remove` ends either kind. A view is no driver matter: it is a committed snapshot's read-only tree.
+
+    **Crashes.** Each of prepare, commit and remove must be atomic to :meth:`ids`: whenever the process is killed, an id is
+    either there, whole, or not there. What is left besides (temporary directories, trash) goes at the next
+    :meth:`cleanup`. Make the new thing beside, then rename.
+
+    **Threads.** All methods may be called from many threads, and by several processes over the same root, at once, but
+    never two of prepare, commit and remove for one id.
+
+    A subclass is constructed with a :class:`DriverConfig` alone. It raises :class:`OSError`; what the storage says (ENOSPC,
+    EROFS, EIO) passes through as it is.
+    """
+
+    #: What this driver offers here: a subset of its spec's, settled when it is constructed.
+    capabilities: frozenset[Capability]
+
+    def __init__(self, config: DriverConfig) -> None:
+        self.config = config
+        self.capabilities = frozenset()
+
+    @abstractmethod
+    def prepare(self, id: SnapshotId, parent: SnapshotId | None) -> None:
+        """Make the active snapshot ``id`` that starts as ``parent``, the root's attributes included.
+
+        Without a parent it is empty: one root directory, mode 0755, owned by the caller.
+        """
+
+    @abstractmethod
+    def commit(self, id: SnapshotId, new: SnapshotId) -> None:
+        """Turn the active snapshot ``id`` into the committed one ``new``; ``id`` is gone afterwards.
+
+        All trees of ``id`` are sealed and closed before. With any durability but ``NONE`` its content is on the disk
+        when this returns.
+
+        :raises LayerInUseError: something still writes to it; nothing has changed then.
+        """
+
+    @abstractmethod
+    def remove(self, id: SnapshotId) -> None:
+        """Remove a snapshot of either kind. Cheap: rename to a trash and leave the rest to :meth:`cleanup`."""
+
+    @abstractmethod
+    def tree(self, id: SnapshotId, *, readonly: bool) -> Tree:
+        """Show a snapshot's merged tree, to be closed by the caller.
+
+        A committed one is only ever asked for with ``readonly``. An active one may be asked for several times, also while
+        another tree of it is open in this process: all show the same.
+        """
+
+    @abstractmethod
+    def usage(self, id: SnapshotId) -> Usage:
+        """Return what this snapshot takes by itself."""
+
+    @abstractmethod
+    def ids(self) -> Iterator[SnapshotId]:
+        """Yield every snapshot there is, of either kind, in no particular order.
+
+        The framework compares them with its metadata after a crash and removes what nobody knows.
+        """
+
+    def changes(self, id: SnapshotId, parent: SnapshotId | None) -> Iterator[Change]:
+        """Yield how a snapshot differs from its parent, in tree order (:func:`~overlaykit.tree.change_order`).
+
+        The default compares the two trees entry by entry; override it where the storage knows what changed. Without a
+        parent every entry is added, and the root is compared with that of an empty snapshot.
+        """
+        from ..tree import compare  # noqa: PLC0415
+
+        with self.tree(id, readonly=True) as after:
+            if parent is None:
+                yield from compare(None, after)
+            else:
+                with self.tree(parent, readonly=True) as before:
+                    yield from compare(before, after)
+
+    def mounts(self, id: SnapshotId, *, readonly: bool) -> Sequence[Mount]:
+        """Return what a host would mount, in order, to see the snapshot; the same on every call.
+
+        :raises CapabilityError: ``Capability.HOST_MOUNT`` is not declared.
+        """
+        raise errors.CapabilityError(
+            f"the driver {type(self).__name__} has nothing to mount; use Tree, or a driver with host-mount",
+            capability=Capability.HOST_MOUNT,
+        )
+
+    def verify(self, id: SnapshotId) -> None:
+        """Check that a committed snapshot still is what was committed.
+
+        :raises SnapshotDamagedError: it is not; the message names a path.
+        :raises CapabilityError: ``Capability.VERIFY`` is not declared.
+        """
+        raise errors.CapabilityError(
+            f"the driver {type(self).__name__} cannot verify its snapshots; use a driver with verify",
+            capability=Capability.VERIFY,
+        )
+
+    def cleanup(self) -> None:
+        """Delete what :meth:`remove` or a crash left behind. Called outside all locks, also by two callers at once."""
+
+    def close(self) -> None:
+        """Let go of everything. Closing twice is allowed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,238 @@
+"""Every exception of the library.
+
+Each derives from :class:`OverlaykitError` and from the :class:`OSError` subclass that fits it, and carries the errno of
+that kind: code that knows nothing of overlaykit and catches :class:`FileNotFoundError` or looks at ``errno`` does the
+right thing. ``str(error)`` is one line: the thing, the cause and the way out.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "CapabilityError",
+    "DriverConflictError",
+    "DriverError",
+    "DriverUnavailableError",
+    "ExistsError",
+    "InvalidNameError",
+    "LayerInUseError",
+    "NameTooLongError",
+    "NotFoundError",
+    "OverlaykitError",
+    "PluginError",
+    "ReadOnlyError",
+    "RemovalVetoedError",
+    "SnapshotDamagedError",
+    "SnapshotKindError",
+    "StoreBusyError",
+    "StoreClosedError",
+    "StoreCorruptError",
+    "StoreFormatError",
+    "StoreFullError",
+    "StoreVersionError",
+    "UnknownDriverError",
+    "UnsupportedError",
+]
+
+
+class OverlaykitError(OSError):
+    """Base of every error that the library itself raises.
+
+    :param message: one line that names the thing, the cause and the way out.
+    :param filename: the path that the error is about, where there is one.
+    """
+
+    #: The errno of this kind of error; an instance has it as ``errno``.
+    code: ClassVar[int] = errno.EIO
+
+    def __init__(self, message: str, *, filename: str | bytes | os.PathLike[str] | None = None) -> None:
+        if filename is None:
+            super().__init__(self.code, message)
+        else:
+            super().__init__(self.code, message, os.fspath(filename))
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.__dict__, self.errno, self.strerror, self.filename)
+
+
+def _rebuild(
+    cls: type[OverlaykitError], state: dict[str, Any], code: int, strerror: str, filename: str | bytes | None
+) -> OverlaykitError:
+    error = cls.__new__(cls)
+    if filename is None:
+        OSError.__init__(error, code, strerror)
+    else:
+        OSError.__init__(error, code, strerror, filename)
+    error.__dict__.update(state)
+    return error
+
+
+class NotFoundError(OverlaykitError, FileNotFoundError):
+    """A snapshot, a store or something else that was named does not exist (ENOENT)."""
+
+    code = errno.ENOENT
+
+
+class ExistsError(OverlaykitError, FileExistsError):
+    """The key or name is taken (EEXIST)."""
+
+    code = errno.EEXIST
+
+
+class InvalidNameError(OverlaykitError, ValueError):
+    """A key, name or label that cannot be one: empty, or not encodable as UTF-8 (EINVAL)."""
+
+    code = errno.EINVAL
+
+
+class NameTooLongError(InvalidNameError):
+    """A key, name or label longer than the store takes (ENAMETOOLONG)."""
+
+    code = errno.ENAMETOOLONG
+
+
+class LayerInUseError(OverlaykitError):
+    """Something else still needs what was to be removed, committed or opened (EBUSY).
+
+    :param users: the names of what uses it: child snapshots, or a description of the open tree.
+    """
+
+    code = errno.EBUSY
+
+    def __init__(
+        self, message: str, *, users: Sequence[str] = (), filename: str | bytes | os.PathLike[str] | None = None
+    ) -> None:
+        super().__init__(message, filename=filename)
+        self.users = tuple(users)
+
+
+class SnapshotKindError(OverlaykitError, ValueError):
+    """The operation does not exist for a snapshot of this kind: a view committed, an active parent (EINVAL)."""
+
+    code = errno.EINVAL
+
+
+class ReadOnlyError(OverlaykitError):
+    """A write to something that is read-only (EROFS)."""
+
+    code = errno.EROFS
+
+
+class SnapshotDamagedError(OverlaykitError):
+    """The stored bytes of a snapshot are not those that were committed, or cannot be trusted any more (EUCLEAN)."""
+
+    code = errno.EUCLEAN
+
+
+class UnsupportedError(OverlaykitError):
+    """The driver, the file system or the kernel cannot do this (ENOTSUP)."""
+
+    code = errno.ENOTSUP
+
+
+class CapabilityError(UnsupportedError):
+    """The driver does not declare the capability that the operation needs (ENOTSUP).
+
+    :param capability: the missing capability's name.
+    """
+
+    def __init__(self, message: str, *, capability: str) -> None:
+        super().__init__(message)
+        self.capability = capability
+
+
+class DriverError(OverlaykitError):
+    """A driver broke its contract: wrong type returned, an exception that is no OSError (EIO)."""
+
+
+class UnknownDriverError(NotFoundError):
+    """No registered driver has this name (ENOENT).
+
+    :param known: the names that exist.
+    """
+
+    def __init__(self, message: str, *, known: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.known = tuple(known)
+
+
+class DriverUnavailableError(UnsupportedError):
+    """The driver exists but does not work here (ENOTSUP).
+
+    :param reason: why, in one line.
+    :param fix: what would make it work, in one line; empty where nothing would.
+    """
+
+    def __init__(self, message: str, *, reason: str, fix: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.fix = fix
+
+
+class DriverConflictError(ExistsError):
+    """Two plugins register a driver of the same name (EEXIST).
+
+    :param distributions: the distributions that do.
+    """
+
+    def __init__(self, message: str, *, distributions: Sequence[str]) -> None:
+        super().__init__(message)
+        self.distributions = tuple(distributions)
+
+
+class PluginError(OverlaykitError):
+    """A plugin could not be loaded or broke the hook contract (EINVAL)."""
+
+    code = errno.EINVAL
+
+
+class RemovalVetoedError(OverlaykitError, PermissionError):
+    """A plugin's ``overlaykit_before_remove`` refused the removal (EPERM)."""
+
+    code = errno.EPERM
+
+
+class StoreFormatError(OverlaykitError):
+    """The directory is not an overlaykit store (EINVAL)."""
+
+    code = errno.EINVAL
+
+
+class StoreVersionError(StoreFormatError):
+    """The store was written by a newer overlaykit than this one (EPROTONOSUPPORT)."""
+
+    code = errno.EPROTONOSUPPORT
+
+
+class StoreCorruptError(OverlaykitError):
+    """The store's metadata are damaged (EUCLEAN)."""
+
+    code = errno.EUCLEAN
+
+
+class StoreBusyError(OverlaykitError, BlockingIOError):
+    """Another process holds the store longer than the caller wanted to wait (EAGAIN)."""
+
+    code = errno.EAGAIN
+
+
+class StoreClosedError(OverlaykitError, ValueError):
+    """The store, snapshot or tree was closed before (EBADF)."""
+
+    code = errno.EBADF
+
+
+class StoreFullError(OverlaykitError):
+    """The file system under the store is full (ENOSPC)."""
+
+    code = errno.ENOSPC

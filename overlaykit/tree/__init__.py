@@ -1,0 +1,18 @@
+"""Trees: the merged view of a snapshot, and what can be done with any two of them."""
+
+from __future__ import annotations
+
+from ._change import Aspect, Change, ChangeKind, change_order
+from ._entry import TreeEntry
+from ._tree import RenameFlag, StrOrBytesPath, Tree
+
+__all__ = [
+    "Aspect",
+    "Change",
+    "ChangeKind",
+    "RenameFlag",
+    "StrOrBytesPath",
+    "Tree",
+    "TreeEntry",
+    "change_order",
+]
