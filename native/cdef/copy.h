@@ -1,0 +1,1 @@
+/* Copying, removing and measuring whole trees. */

@@ -1,0 +1,27 @@
+"""Linux system calls that Python lacks, for drivers: the native module with types and errors.
+
+Importing this package works everywhere; its functions raise :class:`~overlaykit.errors.UnsupportedError` where
+:func:`available` is false.
+"""
+
+from __future__ import annotations
+
+from ._lib import available
+from ._open import (
+    RESOLVE_BENEATH,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+    openat2,
+)
+
+__all__ = [
+    "RESOLVE_BENEATH",
+    "RESOLVE_IN_ROOT",
+    "RESOLVE_NO_MAGICLINKS",
+    "RESOLVE_NO_SYMLINKS",
+    "RESOLVE_NO_XDEV",
+    "available",
+    "openat2",
+]
