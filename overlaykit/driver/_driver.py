@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from .. import errors
 from ._capability import Capability
-from ._values import DriverConfig, Mount, SnapshotId, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..tree import Change, Tree
+    from ._values import DriverConfig, Mount, SnapshotId, Usage
 
 __all__ = ["Driver"]
 
@@ -22,23 +22,24 @@ __all__ = ["Driver"]
 class Driver(ABC):
     """Stores snapshots under one directory, or in memory, and shows each as a merged tree.
 
-    **What a driver need not do.** Names, labels, kinds, locking between processes, hostile input and error kinds are the
-    framework's business. A driver is called with ids that exist where they should and do not where they should not;
-    it never sees a user's text; a parent is always committed and outlives its children.
+    **What a driver need not do.** Names, labels, kinds, locking between processes, hostile input and error kinds are
+    the framework's business. A driver is called with ids that exist where they should and do not where they should
+    not; it never sees a user's text; a parent is always committed and outlives its children.
 
     **Life of a snapshot.** :meth:`prepare` makes an active one that looks like its parent. :meth:`tree` shows it, any
-    number of times. :meth:`commit` turns it into a committed one under a new id, after which it never changes and may be
-    a parent. :meth:`remove` ends either kind. A view is no driver matter: it is a committed snapshot's read-only tree.
+    number of times. :meth:`commit` turns it into a committed one under a new id, after which it never changes and may
+    be a parent. :meth:`remove` ends either kind. A view is no driver matter: it is a committed snapshot's read-only
+    tree.
 
-    **Crashes.** Each of prepare, commit and remove must be atomic to :meth:`ids`: whenever the process is killed, an id is
-    either there, whole, or not there. What is left besides (temporary directories, trash) goes at the next
+    **Crashes.** Each of prepare, commit and remove must be atomic to :meth:`ids`: whenever the process is killed, an
+    id is either there, whole, or not there. What is left besides (temporary directories, trash) goes at the next
     :meth:`cleanup`. Make the new thing beside, then rename.
 
     **Threads.** All methods may be called from many threads, and by several processes over the same root, at once, but
     never two of prepare, commit and remove for one id.
 
-    A subclass is constructed with a :class:`DriverConfig` alone. It raises :class:`OSError`; what the storage says (ENOSPC,
-    EROFS, EIO) passes through as it is.
+    A subclass is constructed with a :class:`DriverConfig` alone. It raises :class:`OSError`; what the storage says
+    (ENOSPC, EROFS, EIO) passes through as it is.
     """
 
     #: What this driver offers here: a subset of its spec's, settled when it is constructed.
@@ -73,8 +74,8 @@ class Driver(ABC):
     def tree(self, id: SnapshotId, *, readonly: bool) -> Tree:
         """Show a snapshot's merged tree, to be closed by the caller.
 
-        A committed one is only ever asked for with ``readonly``. An active one may be asked for several times, also while
-        another tree of it is open in this process: all show the same.
+        A committed one is only ever asked for with ``readonly``. An active one may be asked for several times, also
+        while another tree of it is open in this process: all show the same.
         """
 
     @abstractmethod
@@ -94,7 +95,7 @@ class Driver(ABC):
         The default compares the two trees entry by entry; override it where the storage knows what changed. Without a
         parent every entry is added, and the root is compared with that of an empty snapshot.
         """
-        from ..tree import compare  # noqa: PLC0415
+        from ..tree import compare
 
         with self.tree(id, readonly=True) as after:
             if parent is None:

@@ -16,7 +16,7 @@ __all__ = ["available", "check", "load"]
 
 @functools.cache
 def _module() -> Any:
-    from .. import _native  # noqa: PLC0415
+    from .. import _native
 
     return _native
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pluggy
 
-from ..driver import DriverSpec, SnapshotInfo
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ..driver import DriverSpec, SnapshotInfo
 
 __all__ = ["PROJECT", "CommandSpec", "StoreInfo", "hookimpl", "hookspec"]
 

@@ -26,6 +26,8 @@ __all__ = ["RenameFlag", "StrOrBytesPath", "Tree"]
 StrOrBytesPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 """What every path parameter takes."""
 
+TextMode = Literal["r", "w", "a", "x", "r+", "w+", "a+", "x+"]
+
 
 class RenameFlag(enum.IntFlag):
     """Flags of :meth:`Tree.rename`, with the values of renameat2(2)."""
@@ -46,8 +48,8 @@ class Tree(ABC):
     it, the same in every driver. In a read-only tree every write is EROFS; on a closed tree every operation is a
     :class:`~overlaykit.errors.StoreClosedError` (EBADF).
 
-    **Modes** given at creation are reduced by the process's umask, as everywhere in POSIX. Drivers without a file system
-    below take the umask once, when they are opened.
+    **Modes** given at creation are reduced by the process's umask, as everywhere in POSIX. Drivers without a file
+    system below take the umask once, when they are opened.
 
     A tree is a context manager; leaving closes it. Its methods may be called from many threads at once. A subclass
     implements the abstract methods; the others have correct defaults on top of those, to be overridden for speed.
@@ -85,7 +87,7 @@ class Tree(ABC):
 
     @abstractmethod
     def stat(self, path: StrOrBytesPath = "", *, follow_symlinks: bool = True) -> os.stat_result:
-        """Return the attributes of a path, with the ``st_*_ns`` fields, ``st_rdev``, ``st_blocks`` and ``st_blksize``."""
+        """Return the attributes of a path, ``st_*_ns``, ``st_rdev``, ``st_blocks`` and ``st_blksize`` included."""
 
     @abstractmethod
     def scandir(self, path: StrOrBytesPath = "") -> Iterator[TreeEntry]:
@@ -134,9 +136,7 @@ class Tree(ABC):
         """Set the owner; -1 leaves one as it is. EPERM where the caller may not (no ``Capability.OWNERSHIP``)."""
 
     @abstractmethod
-    def utime(
-        self, path: StrOrBytesPath, *, ns: tuple[int, int] | None = None, follow_symlinks: bool = True
-    ) -> None:
+    def utime(self, path: StrOrBytesPath, *, ns: tuple[int, int] | None = None, follow_symlinks: bool = True) -> None:
         """Set access and modification time.
 
         :param ns: both in nanoseconds since the epoch; ``None`` is now.
@@ -203,18 +203,39 @@ class Tree(ABC):
 
     @overload
     def open(
-        self, path: StrOrBytesPath, mode: Literal["r", "w", "a", "x", "r+", "w+", "a+", "x+"] = "r", buffering: int = -1,
-        encoding: str | None = None, errors: str | None = None, newline: str | None = None, *, permissions: int = 0o666,
+        self,
+        path: StrOrBytesPath,
+        mode: TextMode = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        *,
+        permissions: int = 0o666,
     ) -> io.TextIOWrapper: ...
     @overload
     def open(
-        self, path: StrOrBytesPath, mode: Literal["rb"], buffering: int = -1,
-        encoding: None = None, errors: None = None, newline: None = None, *, permissions: int = 0o666,
+        self,
+        path: StrOrBytesPath,
+        mode: Literal["rb"],
+        buffering: int = -1,
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+        *,
+        permissions: int = 0o666,
     ) -> io.BufferedReader: ...
     @overload
     def open(
-        self, path: StrOrBytesPath, mode: str, buffering: int = -1,
-        encoding: str | None = None, errors: str | None = None, newline: str | None = None, *, permissions: int = 0o666,
+        self,
+        path: StrOrBytesPath,
+        mode: str,
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        *,
+        permissions: int = 0o666,
     ) -> IO[bytes] | IO[str]: ...
     def open(
         self,
@@ -289,7 +310,7 @@ class Tree(ABC):
 
     def makedirs(self, path: StrOrBytesPath, mode: int = 0o777, *, exist_ok: bool = False) -> None:
         """Make a directory and what is missing above it; see :func:`os.makedirs`."""
-        from ._operations import makedirs  # noqa: PLC0415
+        from ._operations import makedirs
 
         makedirs(self, path, mode, exist_ok)
 
@@ -301,7 +322,7 @@ class Tree(ABC):
         :returns: triples of a directory's path from the root (``""`` for the root), the entries that are
             directories and the rest. Top-down, deleting from the list of directories prunes the walk. Errors raise.
         """
-        from ._operations import walk  # noqa: PLC0415
+        from ._operations import walk
 
         return walk(self, top, topdown)
 
@@ -310,14 +331,14 @@ class Tree(ABC):
 
         For the root only its content is removed.
         """
-        from ._operations import rmtree  # noqa: PLC0415
+        from ._operations import rmtree
 
         rmtree(self, path)
 
     @property
     def root(self) -> TreePath:
         """The root as a :class:`TreePath`."""
-        from ._path import TreePath  # noqa: PLC0415
+        from ._path import TreePath
 
         return TreePath(self)
 
