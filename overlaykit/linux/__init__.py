@@ -15,6 +15,7 @@ from ._open import (
     RESOLVE_NO_XDEV,
     openat2,
 )
+from ._trees import TreeUsage, remove_tree, tree_usage
 
 __all__ = [
     "RESOLVE_BENEATH",
@@ -22,6 +23,9 @@ __all__ = [
     "RESOLVE_NO_MAGICLINKS",
     "RESOLVE_NO_SYMLINKS",
     "RESOLVE_NO_XDEV",
+    "TreeUsage",
     "available",
     "openat2",
+    "remove_tree",
+    "tree_usage",
 ]
