@@ -18,6 +18,7 @@ __all__ = [
     "CapabilityError",
     "DriverConflictError",
     "DriverError",
+    "DriverOptionError",
     "DriverUnavailableError",
     "ExistsError",
     "InvalidNameError",
@@ -153,6 +154,12 @@ class CapabilityError(UnsupportedError):
 
 class DriverError(OverlaykitError):
     """A driver broke its contract: wrong type returned, an exception that is no OSError (EIO)."""
+
+
+class DriverOptionError(OverlaykitError, ValueError):
+    """The driver has no such option, or not with such a value (EINVAL)."""
+
+    code = errno.EINVAL
 
 
 class UnknownDriverError(NotFoundError):

@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
+from ._manager import PluginManager, load_plugins, reset_plugins
+from ._resolve import load_object
 from ._spec import CommandSpec, StoreInfo, hookimpl, hookspec
+from ._values import Choice, Origin, PluginProblem, PluginWarning, RegisteredCommand, RegisteredDriver
 
-__all__ = ["CommandSpec", "StoreInfo", "hookimpl", "hookspec"]
+__all__ = [
+    "Choice",
+    "CommandSpec",
+    "Origin",
+    "PluginManager",
+    "PluginProblem",
+    "PluginWarning",
+    "RegisteredCommand",
+    "RegisteredDriver",
+    "StoreInfo",
+    "hookimpl",
+    "hookspec",
+    "load_object",
+    "load_plugins",
+    "reset_plugins",
+]

@@ -1,0 +1,76 @@
+"""Which plugins are installed, and which of them the environment switches off."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ._spec import PROJECT
+from ._values import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Installed", "disabled_plugins", "installed_plugins", "is_traced"]
+
+ALL_EXTERNAL = "all-external"
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """An entry point of the group, not loaded yet.
+
+    :param origin: its name and distribution.
+    :param requirement: what the distribution requires of overlaykit, ``"overlaykit>=2"``; empty where it says nothing.
+    :param load: imports the plugin and returns it.
+    """
+
+    origin: Origin
+    requirement: str
+    load: Callable[[], object]
+
+
+def installed_plugins() -> Iterator[Installed]:
+    """Yield the entry points of the group ``overlaykit``, those of overlaykit itself first, then by distribution."""
+    entries = [(_origin(entry), entry) for entry in importlib.metadata.entry_points(group=PROJECT)]
+    entries.sort(key=lambda pair: (pair[0].distribution != PROJECT, pair[0].distribution, pair[0].plugin))
+    for origin, entry in entries:
+        yield Installed(origin, _requirement(entry), entry.load)
+
+
+def disabled_plugins() -> Callable[[Origin], bool]:
+    """Return the predicate that ``OVERLAYKIT_DISABLE_PLUGINS`` stands for.
+
+    The variable is a comma list of names of plugins or distributions; ``all-external`` stands for every distribution
+    but overlaykit itself.
+    """
+    names = {name.strip() for name in os.environ.get("OVERLAYKIT_DISABLE_PLUGINS", "").split(",")} - {""}
+
+    def disabled(origin: Origin) -> bool:
+        if ALL_EXTERNAL in names and origin.distribution != PROJECT:
+            return True
+        return origin.plugin in names or origin.distribution in names
+
+    return disabled
+
+
+def is_traced() -> bool:
+    """Tell whether ``OVERLAYKIT_TRACE_PLUGINS`` asks for a trace of loading and hook calls on stderr."""
+    return os.environ.get("OVERLAYKIT_TRACE_PLUGINS", "") not in ("", "0")
+
+
+def _origin(entry: importlib.metadata.EntryPoint) -> Origin:
+    if entry.dist is None:
+        return Origin(entry.name)
+    # A dist-info directory without a METADATA file, half uninstalled, has neither name nor version.
+    metadata = entry.dist.metadata
+    return Origin(entry.name, metadata["Name"] or "unknown", metadata["Version"] or "unknown")
+
+
+def _requirement(entry: importlib.metadata.EntryPoint) -> str:
+    requires = (entry.dist.requires if entry.dist is not None else None) or ()
+    found = (text.partition(";")[0].strip() for text in requires)
+    return next((text for text in found if re.match(rf"{PROJECT}\s*[\[<>=!~@(]", text)), "")

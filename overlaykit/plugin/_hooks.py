@@ -1,0 +1,67 @@
+"""Calls of the hooks that follow a store's work, each plugin by itself so that a fault has a name."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from ..errors import PluginError
+from ._resolve import describe
+from ._values import PluginWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pluggy
+
+    from ..driver import SnapshotInfo
+    from ._spec import StoreInfo
+
+__all__ = ["call_after_commit", "call_before_remove"]
+
+
+def call_after_commit(hooks: pluggy.PluginManager, store: StoreInfo, snapshot: SnapshotInfo) -> None:
+    """Tell every plugin of a commit; each one's exception becomes a :class:`PluginWarning` that names it."""
+    faults = []
+    for name, call in _each(hooks, "overlaykit_after_commit"):
+        try:
+            call(store=store, snapshot=snapshot)
+        except Exception as error:
+            faults.append(
+                f"the plugin {name!r} failed after the commit of {snapshot.key!r}, which stands: {describe(error)}"
+            )
+    # Afterwards: a program may turn warnings into exceptions, and the other plugins are to be called all the same.
+    for fault in faults:
+        warnings.warn(fault, PluginWarning, stacklevel=3)
+
+
+def call_before_remove(hooks: pluggy.PluginManager, store: StoreInfo, snapshot: SnapshotInfo) -> str | None:
+    """Ask the plugins whether a snapshot may be removed; the first that refuses decides.
+
+    :returns: the reason to refuse, with the plugin's name; ``None`` where nobody objects.
+    :raises PluginError: a plugin failed: what it guards is not removed because its guard is broken.
+    """
+    for name, call in _each(hooks, "overlaykit_before_remove"):
+        try:
+            reason = call(store=store, snapshot=snapshot)
+        except Exception as error:
+            raise PluginError(
+                f"the plugin {name!r} failed when asked whether {snapshot.key!r} may be removed: {describe(error)}; "
+                "repair it or name it in OVERLAYKIT_DISABLE_PLUGINS"
+            ) from error
+        if reason is None:
+            continue
+        if not isinstance(reason, str):
+            raise PluginError(
+                f"the plugin {name!r} answered {type(reason).__name__} when asked whether {snapshot.key!r} may be "
+                "removed, not a text or None; repair it or name it in OVERLAYKIT_DISABLE_PLUGINS"
+            )
+        return f"{reason} (plugin {name!r})"
+    return None
+
+
+def _each(hooks: pluggy.PluginManager, hook: str) -> Iterator[tuple[str, Callable[..., object]]]:
+    # The order is pluggy's: the last registered first, tryfirst and trylast respected.
+    for impl in reversed(getattr(hooks.hook, hook).get_hookimpls()):
+        others = [plugin for plugin in hooks.get_plugins() if plugin is not impl.plugin]
+        yield impl.plugin_name, hooks.subset_hook_caller(hook, others)

@@ -1,0 +1,126 @@
+"""From a registered driver to what its probe says and to a driver object, with a plugin's faults made plain."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from ..driver import Driver, Probe
+from ..errors import DriverError, DriverOptionError, DriverUnavailableError
+from ._resolve import describe, load_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ..driver import DriverConfig
+    from ._values import RegisteredDriver
+
+__all__ = ["check_options", "create_driver", "run_probe"]
+
+
+def run_probe(registered: RegisteredDriver, root: Path | None) -> Probe:
+    """Ask a driver whether it works here; never raises what the plugin raises.
+
+    :param registered: the driver.
+    :param root: the directory of the store, or its nearest existing ancestor; ``None`` for a store without a path.
+    :returns: the probe's answer; a probe that fails or answers with something else is an unusable driver.
+    """
+    spec = registered.spec
+    try:
+        answer = _call(load_object(spec.probe), root)
+    except (Exception, SystemExit) as error:
+        return _broken(registered, f"its probe {spec.probe} raised {describe(error)}")
+    if not isinstance(answer, Probe):
+        return _broken(registered, f"its probe {spec.probe} returned {type(answer).__name__}, not Probe")
+    fields = (answer.usable, bool), (answer.reason, str), (answer.fix, str), (answer.capabilities, frozenset)
+    if not all(isinstance(value, kind) for value, kind in fields):
+        return _broken(registered, f"its probe {spec.probe} returned a Probe with a field of a wrong type")
+    beyond = answer.capabilities - spec.capabilities
+    if beyond:
+        return _broken(
+            registered, f"its probe offers {_names(beyond)}, which it does not declare in its DriverSpec.capabilities"
+        )
+    return answer
+
+
+def check_options(registered: RegisteredDriver, options: Mapping[str, str]) -> None:
+    """Refuse options that the driver does not have.
+
+    :raises DriverOptionError: one of them is unknown, or its value is no text.
+    """
+    spec = registered.spec
+    for name, value in options.items():
+        if name not in spec.options:
+            close = difflib.get_close_matches(str(name), spec.options, n=2)
+            if close:
+                hint = f"did you mean {' or '.join(close)}?"
+            elif spec.options:
+                hint = f"it has {', '.join(sorted(spec.options))}"
+            else:
+                hint = "it has none"
+            raise DriverOptionError(f"the driver {spec.name} has no option {name!r}; {hint}")
+        if not isinstance(value, str):
+            raise DriverOptionError(f"the option {name} of the driver {spec.name} must be a text, not {value!r:.80}")
+
+
+def create_driver(registered: RegisteredDriver, config: DriverConfig) -> Driver:
+    """Make the driver object.
+
+    :raises DriverOptionError: an option is unknown.
+    :raises DriverUnavailableError: a module of the driver cannot be imported, or it needs a directory and has none.
+    :raises DriverError: the factory broke its contract: an exception that is no :class:`OSError`, another type, a
+        capability that its spec does not declare.
+    :raises OSError: what the storage says.
+    """
+    spec = registered.spec
+    check_options(registered, config.options)
+    if spec.needs_path and config.root is None:
+        reason = "it keeps its snapshots in a directory and the store has no path"
+        raise DriverUnavailableError(
+            f"the driver {spec.name} cannot be used: {reason}; open the store with a path",
+            reason=reason,
+            fix="open the store with a path",
+        )
+    try:
+        factory = load_object(spec.factory)
+    except ImportError as error:
+        reason = f"{spec.factory} cannot be imported: {describe(error)}"
+        raise DriverUnavailableError(
+            f"the driver {spec.name} ({registered.origin}) cannot be used: {reason}", reason=reason
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise _fault(registered, f"loading {spec.factory} raised {describe(error)}") from error
+    try:
+        driver = _call(factory, config)
+    except OSError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _fault(registered, f"{spec.factory} raised {describe(error)}") from error
+    if not isinstance(driver, Driver):
+        raise _fault(registered, f"{spec.factory} returned {type(driver).__name__}, not a Driver")
+    capabilities = getattr(driver, "capabilities", None)
+    if not isinstance(capabilities, frozenset) or not capabilities <= spec.capabilities:
+        driver.close()
+        raise _fault(registered, "its object offers capabilities that its DriverSpec.capabilities does not declare")
+    return driver
+
+
+def _call(function: object, argument: object) -> object:
+    if not callable(function):
+        raise TypeError(f"{function!r:.80} is not callable")
+    result: object = function(argument)
+    return result
+
+
+def _broken(registered: RegisteredDriver, message: str) -> Probe:
+    by = registered.distribution or "the plugin's author"
+    return Probe(False, f"{message} ({registered.origin})", f"report it to the makers of {by}")
+
+
+def _fault(registered: RegisteredDriver, message: str) -> DriverError:
+    return DriverError(f"the driver {registered.spec.name} is broken: {message} ({registered.origin})")
+
+
+def _names(capabilities: frozenset[object]) -> str:
+    return ", ".join(sorted(map(str, capabilities)))

@@ -1,0 +1,34 @@
+"""Objects by their name, ``"package.module:attribute"``, as drivers and commands are registered."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from functools import reduce
+
+__all__ = ["describe", "is_object_name", "load_object"]
+
+_OBJECT_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def is_object_name(text: object) -> bool:
+    """Tell whether ``text`` is a ``"package.module:attribute"``."""
+    return isinstance(text, str) and _OBJECT_NAME.fullmatch(text) is not None
+
+
+def load_object(name: str) -> object:
+    """Import the module that ``name`` begins with and return the attribute it ends with.
+
+    :param name: ``"package.module:attribute"``; the attribute may have dots.
+    :raises ImportError: there is no such module.
+    :raises AttributeError: the module lacks the attribute.
+    """
+    module, _, attribute = name.partition(":")
+    return reduce(getattr, attribute.split("."), importlib.import_module(module))
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception's type and message as one line."""
+    text = " ".join(str(error).split())
+    kind = type(error).__name__
+    return f"{kind}: {text}" if text else kind

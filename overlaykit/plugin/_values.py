@@ -1,0 +1,103 @@
+"""What the plugin manager tells of plugins, their drivers and their commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..driver import DriverSpec, Probe
+    from ._spec import CommandSpec
+
+__all__ = ["Choice", "Origin", "PluginProblem", "PluginWarning", "RegisteredCommand", "RegisteredDriver"]
+
+
+class PluginWarning(UserWarning):
+    """A plugin failed where the failure must not undo what was done: in a hook that is called after the fact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a plugin comes from.
+
+    :param plugin: its name: that of the entry point, or what a program registered it as.
+    :param distribution: the installed distribution that brings it; empty for one registered by a program.
+    :param version: that distribution's version; empty for one registered by a program.
+    """
+
+    plugin: str
+    distribution: str = ""
+    version: str = ""
+
+    def __str__(self) -> str:
+        if not self.distribution:
+            return f"plugin {self.plugin!r}"
+        return f"plugin {self.plugin!r} of {self.distribution} {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class PluginProblem:
+    """A plugin that cannot be used, or a driver or command of it that cannot.
+
+    :param plugin: the plugin's name.
+    :param distribution: the distribution that brings it; empty for one registered by a program.
+    :param version: that distribution's version.
+    :param message: one line: what is wrong and the way out.
+    :param error: the exception behind it, for those who debug the plugin.
+    """
+
+    plugin: str
+    distribution: str
+    version: str
+    message: str
+    error: BaseException | None = field(default=None, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"{Origin(self.plugin, self.distribution, self.version)}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredDriver:
+    """A driver and the plugin that brings it.
+
+    :param spec: the driver as data.
+    :param distribution: the distribution that brings it; empty for one registered by a program.
+    :param version: that distribution's version.
+    :param plugin: the name of the plugin.
+    """
+
+    spec: DriverSpec
+    distribution: str
+    version: str
+    plugin: str
+
+    @property
+    def origin(self) -> Origin:
+        """Where it comes from."""
+        return Origin(self.plugin, self.distribution, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredCommand:
+    """A command of the command line and the plugin that brings it.
+
+    :param spec: the command as data.
+    :param origin: where it comes from.
+    """
+
+    spec: CommandSpec
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The driver that was chosen.
+
+    :param driver: which one.
+    :param probe: what its probe said.
+    :param why: one line for people: why this one, and why those that would have been preferred are not it.
+    """
+
+    driver: RegisteredDriver
+    probe: Probe
+    why: str
