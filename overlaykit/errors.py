@@ -31,6 +31,7 @@ __all__ = [
     "RemovalVetoedError",
     "SnapshotDamagedError",
     "SnapshotKindError",
+    "StoreAccessError",
     "StoreBusyError",
     "StoreClosedError",
     "StoreCorruptError",
@@ -207,6 +208,12 @@ class RemovalVetoedError(OverlaykitError, PermissionError):
     """A plugin's ``overlaykit_before_remove`` refused the removal (EPERM)."""
 
     code = errno.EPERM
+
+
+class StoreAccessError(OverlaykitError, PermissionError):
+    """The user may not read or write the store (EACCES)."""
+
+    code = errno.EACCES
 
 
 class StoreFormatError(OverlaykitError):

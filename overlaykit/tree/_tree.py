@@ -188,6 +188,12 @@ class Tree(ABC):
         :raises LayerInUseError: a file in it is still open for writing.
         """
 
+    def unseal(self) -> None:
+        """Undo :meth:`seal`: the commit did not take place, and the tree goes on.
+
+        The default does nothing, as that of :meth:`seal`; whoever overrides one overrides both.
+        """
+
     @property
     def host_path(self) -> str:
         """A real path of the root for any library or subprocess, valid as long as the tree is open.
