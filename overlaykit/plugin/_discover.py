@@ -67,7 +67,7 @@ def _origin(entry: importlib.metadata.EntryPoint) -> Origin:
         return Origin(entry.name)
     # A dist-info directory without a METADATA file, half uninstalled, has neither name nor version.
     metadata = entry.dist.metadata
-    return Origin(entry.name, metadata["Name"] or "unknown", metadata["Version"] or "unknown")
+    return Origin(entry.name, metadata.get("Name") or "unknown", metadata.get("Version") or "unknown")
 
 
 def _requirement(entry: importlib.metadata.EntryPoint) -> str:
