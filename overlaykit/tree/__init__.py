@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from ._change import Aspect, Change, ChangeKind, change_order
 from ._entry import TreeEntry
+from ._host import HostTree
 from ._tree import RenameFlag, StrOrBytesPath, Tree
 
 __all__ = [
     "Aspect",
     "Change",
     "ChangeKind",
+    "HostTree",
     "RenameFlag",
     "StrOrBytesPath",
     "Tree",

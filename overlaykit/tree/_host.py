@@ -1,0 +1,468 @@
+"""A tree that is a directory of this machine, held by its descriptor."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import io
+import os
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from .. import errors
+from ._entry import TreeEntry
+from ._tree import RenameFlag, StrOrBytesPath, Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["HostTree"]
+
+_PATH_MAX = 4095
+"""The most bytes of a path that a system call takes."""
+
+_XATTR_MAX = 65536
+"""The most bytes of an extended attribute's value, and of a list of names (xattr(7))."""
+
+_SMALL = 1 << 16
+"""Files below this size are read in one call of the native module."""
+
+
+class _Native(NamedTuple):
+    """What of the native module every operation needs, looked up once."""
+
+    lib: Any
+    ffi: Any
+    stat: Any
+    allocate: Any
+
+
+@functools.cache
+def _native() -> _Native:
+    from ..linux._lib import load
+
+    module = load()
+    ffi = module.ffi
+    return _Native(module.lib, ffi, ffi.typeof("int64_t[16]"), ffi.new_allocator(should_clear_after_alloc=False))
+
+
+class HostTree(Tree):
+    """The tree below a directory's descriptor, which need not be reachable by any path: a detached mount will do.
+
+    :param fd: a directory's descriptor, opened for reading or with ``O_PATH``. The tree owns it from here on and closes
+        it, unless the constructor raises.
+    :param readonly: refuse every write with EROFS. This is the tree's own manners; that nobody else writes either is
+        a matter of the mount below.
+    :raises UnsupportedError: this installation has no native module.
+
+    Every operation is resolved by openat2(2) with ``RESOLVE_IN_ROOT``: nothing that happens to the directory meanwhile
+    leads out of it. Paths longer than the kernel takes (4095 bytes) are walked in pieces. An operation that runs while
+    another thread closes the tree ends as if it had come before: the descriptor is closed when the last one is done.
+    """
+
+    def __init__(self, fd: int, *, readonly: bool = False) -> None:
+        self._closed = True
+        self._native = native = _native()
+        self._lib = native.lib
+        self._root = native.ffi.new("struct ok_root *", (fd, 0))
+        self._fd = fd
+        self._readonly = readonly
+        self._closed = False
+
+    def __del__(self) -> None:
+        if not self._closed:
+            warnings.warn(f"unclosed tree {self!r}", ResourceWarning, stacklevel=2, source=self)
+            self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"fd={self._fd}{' readonly' if self._readonly else ''}"
+        return f"<{type(self).__name__} {state}>"
+
+    # -- the tree itself -----------------------------------------------------------------------------------------
+
+    @property
+    def readonly(self) -> bool:
+        return self._readonly
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        self._closed = True
+        self._lib.ok_root_close(self._root)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the root directory, which stays the tree's own.
+
+        :raises StoreClosedError: the tree is closed.
+        """
+        if self._closed:
+            self._fail(-errno.EBADF, "")
+        return self._fd
+
+    @property
+    def host_path(self) -> str:
+        """A path of the root, for as long as this process keeps the tree open; see :attr:`Tree.host_path`.
+
+        It names the calling process: a fork that inherited the tree gets a path of its own.
+        """
+        return f"/proc/{os.getpid()}/fd/{self.fileno()}"
+
+    def seal(self) -> None:
+        """Make the tree read-only for good; where it is a mount of its own, by the kernel's word.
+
+        :raises LayerInUseError: a file in it is still open for writing, somewhere.
+        """
+        from ._writers import is_detached, writers
+
+        fd = self.fileno()
+        if not self._readonly and is_detached(fd):
+            from .. import linux
+
+            try:
+                linux.set_readonly(fd)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                users = writers(fd)
+                what = ", ".join(users) or "a file, or memory mapped from one, in a process that cannot be looked into"
+                raise errors.LayerInUseError(
+                    f"still open for writing: {what}; close it, or end the process that holds it, and try again",
+                    users=users,
+                ) from error
+        self._readonly = True
+
+    # -- paths and errors ----------------------------------------------------------------------------------------
+
+    def _at(self, path: StrOrBytesPath, follow: bool | None) -> tuple[Any, bytes]:
+        """Return the root and the path for the native module.
+
+        :param follow: whether a symbolic link at the end is followed; ``None`` where the path names an entry.
+        """
+        raw = os.fsencode(path)
+        if len(raw) > _PATH_MAX or 0 in raw:
+            return self._walk(path, raw, follow)
+        return self._root, raw
+
+    def _walk(self, path: StrOrBytesPath, raw: bytes, follow: bool | None) -> tuple[Any, bytes]:
+        """Open the directory that a path leads to which is too long for the kernel; what remains is short."""
+        if 0 in raw:
+            raise ValueError("embedded null byte")
+        from ._longpath import open_parent
+
+        try:
+            root = self._lib.ok_root_open(self._root, b"/", os.O_PATH | os.O_DIRECTORY, 0)
+            if root < 0:
+                self._fail(root, path)
+            try:
+                fd, last = open_parent(root, raw, follow)
+            finally:
+                os.close(root)
+        except OSError as error:
+            self._fail(-(error.errno or errno.EIO), path)
+        ffi = self._native.ffi
+        return ffi.gc(ffi.new("struct ok_root *", (fd, 0)), self._lib.ok_root_close), last
+
+    def _fail(self, result: int, path: StrOrBytesPath, second: StrOrBytesPath | None = None) -> NoReturn:
+        """Raise what a negative result of the native module stands for."""
+        code = -result
+        name = os.fspath(path)
+        if code == errno.EBADF:
+            raise errors.StoreClosedError(f"the tree is closed: {os.fsdecode(name) or '.'}; open it again") from None
+        if code == errno.ENOSYS:
+            raise errors.UnsupportedError("the kernel has no openat2: overlaykit needs Linux 5.6 or newer") from None
+        raise OSError(code, os.strerror(code), name, None, None if second is None else os.fspath(second)) from None
+
+    def _writable(self, path: StrOrBytesPath, second: StrOrBytesPath | None = None) -> None:
+        if self._readonly:
+            self._fail(-errno.EBADF if self._closed else -errno.EROFS, path, second)
+
+    # -- files ---------------------------------------------------------------------------------------------------
+
+    def _open(self, path: StrOrBytesPath, flags: int, mode: int = 0o666) -> int:
+        """Open a file and return its descriptor."""
+        exclusive = os.O_CREAT | os.O_EXCL
+        root, raw = self._at(path, not (flags & os.O_NOFOLLOW or flags & exclusive == exclusive))
+        while (fd := self._lib.ok_root_open(root, raw, flags, mode)) == -errno.EINTR:
+            pass  # the interpreter has run the signal's handler, which did not raise (PEP 475)
+        if fd < 0:
+            self._fail(fd, path)
+        return int(fd)
+
+    def open_raw(self, path: StrOrBytesPath, flags: int, mode: int = 0o666) -> io.FileIO:
+        creates = flags & os.O_CREAT
+        if self._readonly:
+            if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
+                self._writable(path)
+            flags &= ~os.O_CREAT
+        try:
+            fd = self._open(path, flags, mode)
+        except FileNotFoundError:
+            if self._readonly and creates:
+                self._writable(path)
+            raise
+        return self._file(fd, path, flags)
+
+    def _file(self, fd: int, path: StrOrBytesPath, flags: int) -> io.FileIO:
+        """Wrap a descriptor, which is closed in any case if this fails."""
+        access = flags & os.O_ACCMODE
+        letters = "r" if access == os.O_RDONLY else "a" if flags & os.O_APPEND else "r" if access == os.O_RDWR else "w"
+        name = os.fspath(path)
+        try:
+            file = io.FileIO(fd, letters + "+" if access == os.O_RDWR else letters)
+        except BaseException as error:
+            os.close(fd)
+            if isinstance(error, OSError):
+                error.filename = name
+            raise
+        file.name = name
+        return file
+
+    def read_bytes(self, path: StrOrBytesPath) -> bytes:
+        root, raw = self._at(path, True)
+        native = self._native
+        buffer = native.allocate("char[]", _SMALL)
+        rest = native.ffi.new("int *")
+        while (got := native.lib.ok_root_read(root, raw, buffer, _SMALL, rest)) == -errno.EINTR:
+            pass
+        if got < 0:
+            self._fail(got, path)
+        data = bytes(native.ffi.buffer(buffer, got))
+        if rest[0] < 0:
+            return data
+        with self._file(rest[0], path, os.O_RDONLY) as file:
+            return data + file.readall()
+
+    def write_bytes(self, path: StrOrBytesPath, data: bytes | bytearray | memoryview) -> int:
+        root, raw = self._at(path, True)
+        self._writable(path)
+        native = self._native
+        view = memoryview(data).cast("B")
+        rest = native.ffi.new("int *")
+        with native.ffi.from_buffer(view) as buffer:
+            while (put := native.lib.ok_root_write(root, raw, buffer, len(view), rest)) == -errno.EINTR:
+                pass
+        if put < 0:
+            self._fail(put, path)
+        if rest[0] >= 0:
+            with self._file(rest[0], path, os.O_WRONLY) as file:
+                while put < len(view):
+                    put += file.write(view[put:])
+        return int(put)
+
+    def stat(self, path: StrOrBytesPath = "", *, follow_symlinks: bool = True) -> os.stat_result:
+        root, raw = self._at(path, follow_symlinks)
+        native = self._native
+        out = native.ffi.new(native.stat)
+        result = native.lib.ok_root_stat(root, raw, follow_symlinks, out)
+        if result < 0:
+            self._fail(result, path)
+        (mode, ino, dev, links, uid, gid, size, rdev, block, blocks, atime, atime_n, mtime, mtime_n, ctime, ctime_n) = (
+            native.ffi.unpack(out, 16)
+        )
+        return os.stat_result(
+            (
+                mode,
+                ino & 0xFFFFFFFFFFFFFFFF,
+                dev,
+                links,
+                uid,
+                gid,
+                size,
+                atime,
+                mtime,
+                ctime,
+                atime + 1e-9 * atime_n,
+                mtime + 1e-9 * mtime_n,
+                ctime + 1e-9 * ctime_n,
+                atime * 1_000_000_000 + atime_n,
+                mtime * 1_000_000_000 + mtime_n,
+                ctime * 1_000_000_000 + ctime_n,
+                block,
+                blocks,
+                rdev,
+            )
+        )
+
+    def _list(self, path: StrOrBytesPath) -> tuple[list[str], list[int], list[int]]:
+        """Return the names in a directory, their types (``S_IFMT >> 12``) and inode numbers."""
+        root, raw = self._at(path, True)
+        lib, ffi = self._lib, self._native.ffi
+        listing = ffi.new("struct ok_listing *")
+        result = lib.ok_root_list(root, raw, listing)
+        if result < 0:
+            self._fail(result, path)
+        try:
+            if not listing.count:
+                return [], [], []
+            # One decoding for all the names: NUL separates, and no encoding of a file system gives it to a name.
+            names = os.fsdecode(bytes(ffi.buffer(listing.names, listing.size - 1))).split("\0")
+            return names, ffi.unpack(listing.types, listing.count), ffi.unpack(listing.inodes, listing.count)
+        finally:
+            lib.ok_listing_free(listing)
+
+    def scandir(self, path: StrOrBytesPath = "") -> Iterator[TreeEntry]:
+        names, types, inodes = self._list(path)
+        above = os.fsdecode(path).strip("/")
+        prefix = "" if above in ("", ".") else above + "/"
+        return (
+            TreeEntry(self, name, prefix + name, kind << 12, inode)
+            for name, kind, inode in zip(names, types, inodes, strict=True)
+        )
+
+    def listdir(self, path: StrOrBytesPath = "") -> list[str]:
+        return self._list(path)[0]
+
+    # -- names ---------------------------------------------------------------------------------------------------
+
+    def mkdir(self, path: StrOrBytesPath, mode: int = 0o777) -> None:
+        self._writable(path)
+        root, raw = self._at(path, None)
+        if result := self._lib.ok_root_mkdir(root, raw, mode):
+            self._fail(result, path)
+
+    def rmdir(self, path: StrOrBytesPath) -> None:
+        self._writable(path)
+        root, raw = self._at(path, None)
+        if result := self._lib.ok_root_rmdir(root, raw):
+            self._fail(result, path)
+
+    def unlink(self, path: StrOrBytesPath) -> None:
+        self._writable(path)
+        root, raw = self._at(path, None)
+        if result := self._lib.ok_root_unlink(root, raw):
+            self._fail(result, path)
+
+    def rename(self, src: StrOrBytesPath, dst: StrOrBytesPath, *, flags: RenameFlag = RenameFlag.NONE) -> None:
+        self._writable(src, dst)
+        old, source = self._at(src, None)
+        new, target = self._at(dst, None)
+        if result := self._lib.ok_root_rename(old, source, new, target, flags):
+            self._fail(result, src, dst)
+
+    def link(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
+        self._writable(src, dst)
+        old, source = self._at(src, None)
+        new, target = self._at(dst, None)
+        if result := self._lib.ok_root_link(old, source, new, target):
+            self._fail(result, src, dst)
+
+    def symlink(self, target: str | bytes, path: StrOrBytesPath) -> None:
+        self._writable(target, path)
+        content = os.fsencode(target)
+        if 0 in content:
+            raise ValueError("embedded null byte")
+        root, raw = self._at(path, None)
+        if result := self._lib.ok_root_symlink(root, content, raw):
+            self._fail(result, target, path)
+
+    def mknod(self, path: StrOrBytesPath, mode: int, device: int = 0) -> None:
+        self._writable(path)
+        root, raw = self._at(path, None)
+        if result := self._lib.ok_root_mknod(root, raw, mode, device):
+            self._fail(result, path)
+
+    # -- attributes ----------------------------------------------------------------------------------------------
+
+    def readlink(self, path: StrOrBytesPath) -> str:
+        root, raw = self._at(path, False)
+        native = self._native
+        buffer = native.allocate("char[]", _PATH_MAX + 1)
+        result = native.lib.ok_root_readlink(root, raw, buffer, _PATH_MAX + 1)
+        if result < 0:
+            self._fail(result, path)
+        return os.fsdecode(bytes(native.ffi.buffer(buffer, result)))
+
+    def chmod(self, path: StrOrBytesPath, mode: int, *, follow_symlinks: bool = True) -> None:
+        self._writable(path)
+        root, raw = self._at(path, follow_symlinks)
+        if result := self._lib.ok_root_chmod(root, raw, mode, follow_symlinks):
+            self._fail(result, path)
+
+    def chown(self, path: StrOrBytesPath, uid: int, gid: int, *, follow_symlinks: bool = True) -> None:
+        for value in (uid, gid):
+            if not -1 <= value < 1 << 32:
+                raise OverflowError(f"no uid or gid: {value}")
+        self._writable(path)
+        root, raw = self._at(path, follow_symlinks)
+        if result := self._lib.ok_root_chown(root, raw, uid, gid, follow_symlinks):
+            self._fail(result, path)
+
+    def utime(self, path: StrOrBytesPath, *, ns: tuple[int, int] | None = None, follow_symlinks: bool = True) -> None:
+        self._writable(path)
+        root, raw = self._at(path, follow_symlinks)
+        ffi = self._native.ffi
+        times = ffi.NULL
+        if ns is not None:
+            times = ffi.new("int64_t[4]", (*divmod(ns[0], 1_000_000_000), *divmod(ns[1], 1_000_000_000)))
+        if result := self._lib.ok_root_utime(root, raw, times, follow_symlinks):
+            self._fail(result, path)
+
+    def truncate(self, path: StrOrBytesPath, length: int) -> None:
+        self._writable(path)
+        root, raw = self._at(path, True)
+        if result := self._lib.ok_root_truncate(root, raw, length):
+            self._fail(result, path)
+
+    def _visible_xattr(self, name: str) -> bool:
+        """Tell whether an extended attribute belongs to the tree; a driver's subclass says which are its own.
+
+        Those that do not are neither listed nor read, and cannot be set or removed (EPERM).
+        """
+        return True
+
+    def _xattr_name(self, name: str) -> bytes:
+        raw = os.fsencode(name)
+        if 0 in raw:
+            raise ValueError("embedded null byte")
+        return raw
+
+    def getxattr(self, path: StrOrBytesPath, name: str, *, follow_symlinks: bool = True) -> bytes:
+        root, raw = self._at(path, follow_symlinks)
+        if not self._visible_xattr(name):
+            self._fail(-errno.ENODATA, path)
+        native = self._native
+        buffer = native.allocate("char[]", _XATTR_MAX)
+        key = self._xattr_name(name)
+        result = native.lib.ok_root_getxattr(root, raw, key, buffer, _XATTR_MAX, follow_symlinks)
+        if result < 0:
+            self._fail(result, path)
+        return bytes(native.ffi.buffer(buffer, result))
+
+    def setxattr(
+        self, path: StrOrBytesPath, name: str, value: bytes, flags: int = 0, *, follow_symlinks: bool = True
+    ) -> None:
+        self._writable(path)
+        root, raw = self._at(path, follow_symlinks)
+        if not self._visible_xattr(name):
+            self._fail(-errno.EPERM, path)
+        key = self._xattr_name(name)
+        data = bytes(value)
+        if result := self._lib.ok_root_setxattr(root, raw, key, data, len(data), flags, follow_symlinks):
+            self._fail(result, path)
+
+    def listxattr(self, path: StrOrBytesPath = "", *, follow_symlinks: bool = True) -> list[str]:
+        root, raw = self._at(path, follow_symlinks)
+        native = self._native
+        buffer = native.allocate("char[]", _XATTR_MAX)
+        result = native.lib.ok_root_listxattr(root, raw, buffer, _XATTR_MAX, follow_symlinks)
+        if result < 0:
+            self._fail(result, path)
+        names = os.fsdecode(bytes(native.ffi.buffer(buffer, result))).split("\0")[:-1]
+        return sorted(filter(self._visible_xattr, names))
+
+    def removexattr(self, path: StrOrBytesPath, name: str, *, follow_symlinks: bool = True) -> None:
+        self._writable(path)
+        root, raw = self._at(path, follow_symlinks)
+        if not self._visible_xattr(name):
+            self._fail(-errno.EPERM, path)
+        if result := self._lib.ok_root_removexattr(root, raw, self._xattr_name(name), follow_symlinks):
+            self._fail(result, path)
+
+    def statvfs(self) -> os.statvfs_result:
+        fd = self._open("", os.O_PATH | os.O_DIRECTORY)
+        try:
+            return os.statvfs(fd)
+        finally:
+            os.close(fd)
