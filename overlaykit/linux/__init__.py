@@ -7,6 +7,18 @@ Importing this package works everywhere; its functions raise :class:`~overlaykit
 from __future__ import annotations
 
 from ._lib import available
+from ._mount import (
+    MAX_LOWERS,
+    MountMethod,
+    attach,
+    clone_directory,
+    is_mount_admin,
+    overlay_mount,
+    overlay_mount_pair,
+    set_readonly,
+    set_writable,
+    syncfs,
+)
 from ._open import (
     RESOLVE_BENEATH,
     RESOLVE_IN_ROOT,
@@ -18,14 +30,24 @@ from ._open import (
 from ._trees import TreeUsage, remove_tree, tree_usage
 
 __all__ = [
+    "MAX_LOWERS",
     "RESOLVE_BENEATH",
     "RESOLVE_IN_ROOT",
     "RESOLVE_NO_MAGICLINKS",
     "RESOLVE_NO_SYMLINKS",
     "RESOLVE_NO_XDEV",
     "TreeUsage",
+    "MountMethod",
+    "attach",
     "available",
+    "clone_directory",
+    "is_mount_admin",
     "openat2",
     "remove_tree",
     "tree_usage",
+    "overlay_mount",
+    "overlay_mount_pair",
+    "set_readonly",
+    "set_writable",
+    "syncfs",
 ]
