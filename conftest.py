@@ -1,0 +1,16 @@
+"""What holds for every test of the project: hypothesis profiles, markers, the leak check, file systems to test on."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["testkit.leaks", "testkit.loops", "pytester"]
+
+# The same examples on every run: a change under test is what makes a test fail, not luck.
+settings.register_profile("ci", derandomize=True, database=None, deadline=None, print_blob=True)
+settings.register_profile("dev", deadline=timedelta(seconds=2), suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", max_examples=5_000, deadline=None, database=None, print_blob=True)
+settings.load_profile(os.environ.get("OVERLAYKIT_HYPOTHESIS", "ci" if os.environ.get("CI") else "dev"))
