@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._change import Aspect, Change, ChangeKind, change_order
+from ._compare import LinkGroups, Unchanged, compare, difference, same_content, tree_digest
 from ._entry import TreeEntry
 from ._host import HostTree
 from ._tree import RenameFlag, StrOrBytesPath, Tree
@@ -12,9 +13,15 @@ __all__ = [
     "Change",
     "ChangeKind",
     "HostTree",
+    "LinkGroups",
     "RenameFlag",
     "StrOrBytesPath",
     "Tree",
     "TreeEntry",
+    "Unchanged",
     "change_order",
+    "compare",
+    "difference",
+    "same_content",
+    "tree_digest",
 ]
