@@ -67,7 +67,8 @@ def _origin(entry: importlib.metadata.EntryPoint) -> Origin:
         return Origin(entry.name)
     # A dist-info directory without a METADATA file, half uninstalled, has neither name nor version.
     metadata = entry.dist.metadata
-    return Origin(entry.name, metadata.get("Name") or "unknown", metadata.get("Version") or "unknown")
+    name, version = (metadata[key] if key in metadata else "unknown" for key in ("Name", "Version"))
+    return Origin(entry.name, name, version)
 
 
 def _requirement(entry: importlib.metadata.EntryPoint) -> str:

@@ -1,0 +1,25 @@
+"""The command line. Each command is a module of its own that is imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    :param arguments: the words after the program's name; ``None`` takes them from :data:`sys.argv`.
+    :returns: the exit code; ``overlaykit --help`` has the table.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    # By itself, before anything else is imported: scripts ask for the version at every start.
+    if words == ["--version"]:
+        from overlaykit import __version__
+
+        sys.stdout.write(f"overlaykit {__version__}\n")
+        return 0
+    from ._main import run
+
+    return run(words)

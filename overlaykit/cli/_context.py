@@ -1,0 +1,74 @@
+"""What a command is run with."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..plugin import PluginManager
+    from ..store import Store
+    from ._output import Output
+    from ._parse import GlobalOptions
+
+__all__ = ["Context", "default_store", "nearest_existing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The global options, and what they open.
+
+    :param options: the options that every command takes.
+    :param output: where to write.
+    """
+
+    options: GlobalOptions
+    output: Output
+
+    @property
+    def store_path(self) -> Path:
+        """The directory of the store that the command is about."""
+        return Path(os.path.abspath(os.path.expanduser(self.options.store or default_store())))
+
+    def open_store(self, *, create: bool = False) -> Store:
+        """Open the store, to be closed by the caller.
+
+        :param create: make it where there is none: for commands that put something into it.
+        :raises OSError: every error of :func:`~overlaykit.store.open_store`.
+        """
+        from ..store import open_store
+
+        options = self.options
+        return open_store(
+            self.store_path,
+            driver=options.driver,
+            durability=options.durability,
+            options=options.options or None,
+            create=create,
+        )
+
+    def plugins(self) -> PluginManager:
+        """Return the plugin manager with all installed plugins."""
+        from ..plugin import load_plugins
+
+        return load_plugins()
+
+
+def default_store() -> str:
+    """Return where the store is unless ``--store`` says: ``$OVERLAYKIT_STORE``, else in the user's data directory."""
+    given = os.environ.get("OVERLAYKIT_STORE")
+    if given:
+        return given
+    # The XDG base directory specification: a relative path there is to be ignored.
+    data = os.environ.get("XDG_DATA_HOME", "")
+    base = data if os.path.isabs(data) else "~/.local/share"
+    return f"{base}/overlaykit"
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return the path or the nearest directory above it that exists: what a driver's probe looks at."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path

@@ -1,0 +1,171 @@
+"""Finds the command, runs it, and turns whatever ends it into an exit code and one line."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ._exit import ExitCode, UsageError, exit_code
+from ._help import help_text
+from ._table import COMMANDS, find_command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._table import Command
+
+__all__ = ["run"]
+
+
+def run(words: list[str]) -> int:
+    """Run the command line; see :func:`overlaykit.cli.main`."""
+    from ._parse import switched_on
+
+    _prepare_streams()
+    as_json, debug = switched_on(words, "--json"), switched_on(words, "--debug")
+    try:
+        with _warnings_in_one_line():
+            code = _run(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _let_go_of_stdout()
+        return ExitCode.PIPE_CLOSED
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.OK if end.code is None else ExitCode.OTHER
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            import traceback
+
+            traceback.print_exception(error)
+        code = exit_code(error)
+        _write_error(error, code, as_json)
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+    return code
+
+
+def _run(words: list[str]) -> int:
+    from ._parse import split_words
+
+    name, rest = split_words(words)
+    if name in (None, "help"):
+        return _help(words if name is None else rest)
+    command = find_command(name)
+    if command is None:
+        return _run_plugin_command(name, rest)
+    return _run_command(command, rest)
+
+
+def _help(words: list[str]) -> int:
+    from ._parse import split_words
+
+    if "--version" in words:
+        from overlaykit import __version__
+
+        sys.stdout.write(f"overlaykit {__version__}\n")
+        return ExitCode.OK
+    topic, _ = split_words(words)
+    if topic is not None:
+        return _run([topic, "--help"])
+    if "-h" in words or "--help" in words or not words:
+        sys.stdout.write(help_text())
+        return ExitCode.OK
+    raise UsageError("no command given; see overlaykit --help")
+
+
+def _run_command(command: Command, words: list[str]) -> int:
+    from ._context import Context
+    from ._parse import CommandParser
+
+    module = importlib.import_module(command.module)
+    parser = CommandParser(command.name, command.summary)
+    module.configure(parser)
+    options, arguments = parser.parse(words)
+    output = Output(json=options.json, quiet=options.quiet, color=options.color)
+    code: int = module.run(Context(options, output), arguments)
+    return code
+
+
+def _run_plugin_command(name: str, words: list[str]) -> int:
+    from ..plugin import load_object, load_plugins
+
+    registered = load_plugins().commands.get(name)
+    if registered is None:
+        raise UsageError(_unknown(name, list(load_plugins().commands)))
+    function = load_object(registered.spec.run)
+    if not callable(function):
+        raise TypeError(f"the command {name} of the {registered.origin} is no function: {registered.spec.run}")
+    code = function(words)
+    if not isinstance(code, int):
+        raise TypeError(f"the command {name} of the {registered.origin} returned {type(code).__name__}, no exit code")
+    return code
+
+
+def _unknown(name: str, further: list[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, [*(command.name for command in COMMANDS), *further], n=2)
+    hint = f"did you mean {' or '.join(close)}?" if close else "see overlaykit --help"
+    return f"there is no command {name!r}; {hint}"
+
+
+def _write_error(error: BaseException, code: ExitCode, as_json: bool) -> None:
+    from ._text import one_line
+
+    message = one_line(_message(error))
+    if as_json:
+        import json
+
+        number = error.errno if isinstance(error, OSError) else None
+        document = {"kind": type(error).__name__, "errno": number, "exit": int(code), "message": message}
+        line = json.dumps({"error": document})
+    else:
+        line = f"overlaykit: {message}"
+    with contextlib.suppress(OSError):
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def _message(error: BaseException) -> str:
+    from ..errors import OverlaykitError
+
+    if isinstance(error, (OverlaykitError, UsageError)):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error} (unexpected; --debug shows where)"
+
+
+def _prepare_streams() -> None:
+    # File names are bytes: what came in surrogate-escaped goes out as it was.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(encoding=sys.getfilesystemencoding(), errors="surrogateescape")
+
+
+def _let_go_of_stdout() -> None:
+    # The interpreter flushes standard output when it ends and would complain again.
+    with contextlib.suppress(OSError, ValueError):
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    import warnings
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        from ._text import one_line
+
+        sys.stderr.write(f"overlaykit: warning: {one_line(str(message))}\n")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

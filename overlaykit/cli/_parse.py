@@ -1,0 +1,113 @@
+"""From the words of the command line to a command and its arguments."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from ._exit import UsageError
+from ._help import GLOBAL_OPTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CommandParser", "GlobalOptions", "split_words", "switched_on"]
+
+DURABILITIES = ("none", "commit", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalOptions:
+    """The values of the options that every command takes."""
+
+    store: str | None = None
+    driver: str = "auto"
+    options: Mapping[str, str] = field(default_factory=dict)
+    durability: str = "commit"
+    json: bool = False
+    quiet: bool = False
+    color: bool = True
+    debug: bool = False
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser for one command and the global options, which may stand anywhere.
+
+    :param name: the command.
+    :param summary: one line on what it does.
+    """
+
+    def __init__(self, name: str, summary: str) -> None:
+        super().__init__(
+            prog=f"overlaykit {name}",
+            description=summary[:1].upper() + summary[1:] + ".",
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self._name = name
+        group = self.add_argument_group("options of every command")
+        for option, value, text in GLOBAL_OPTIONS:
+            if option == "--option":
+                group.add_argument(option, metavar=value, help=text, action="append", default=[], dest="driver_options")
+            elif option == "--durability":
+                group.add_argument(option, metavar=value, help=text, choices=DURABILITIES, default="commit")
+            elif value:
+                group.add_argument(option, metavar=value, help=text)
+            else:
+                group.add_argument(option, help=text, action="store_true")
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line."""
+        raise UsageError(f"{message}; see overlaykit {self._name} --help")
+
+    def parse(self, words: list[str]) -> tuple[GlobalOptions, argparse.Namespace]:
+        """Return the global options and the command's arguments.
+
+        :raises UsageError: the words do not fit.
+        """
+        arguments = self.parse_intermixed_args(words)
+        return (
+            GlobalOptions(
+                store=arguments.store,
+                driver=arguments.driver or "auto",
+                options=_pairs(arguments.driver_options),
+                durability=arguments.durability,
+                json=arguments.json,
+                quiet=arguments.quiet,
+                color=not arguments.no_color,
+                debug=arguments.debug,
+            ),
+            arguments,
+        )
+
+
+def split_words(words: list[str]) -> tuple[str | None, list[str]]:
+    """Find the command among the words.
+
+    :returns: the command, ``None`` where there is none, and all other words in their order.
+    """
+    with_value = {option for option, value, _ in GLOBAL_OPTIONS if value}
+    position = 0
+    while position < len(words):
+        word = words[position]
+        if not word.startswith("-") or word == "-":
+            return word, words[:position] + words[position + 1 :]
+        position += 2 if word in with_value else 1
+    return None, words
+
+
+def switched_on(words: list[str], option: str) -> bool:
+    """Tell whether a switch is among the words, for errors that come before they are parsed."""
+    before = words[: words.index("--")] if "--" in words else words
+    return option in before
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--option {text!r} is not of the form NAME=VALUE")
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,60 @@
+"""The commands as data: listing them imports none of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["COMMANDS", "Command", "find_command"]
+
+
+class Command(NamedTuple):
+    """A command that overlaykit itself brings.
+
+    :param name: the word after ``overlaykit``.
+    :param usage: what follows it.
+    :param summary: one line for ``overlaykit --help``.
+    :param group: the heading that it stands under there.
+    """
+
+    name: str
+    usage: str
+    summary: str
+    group: str
+
+    @property
+    def module(self) -> str:
+        """The module that runs it."""
+        return f"overlaykit.cli.commands.{self.name}"
+
+
+_LOOK = "See what there is"
+_CHANGE = "Change a store"
+_INSIDE = "Look inside a snapshot"
+_ABOUT = "About drivers and this machine"
+
+COMMANDS = (
+    Command("demo", "", "play the story of layers in a temporary store", "Begin here"),
+    Command("import", "DIR|TAR [NAME]", "make a base layer of a directory or an archive", _CHANGE),
+    Command("prepare", "KEY [PARENT]", "make a writable snapshot, empty or on top of a layer", _CHANGE),
+    Command("view", "KEY PARENT", "make a read-only snapshot of a layer", _CHANGE),
+    Command("commit", "KEY [NAME]", "turn a writable snapshot into a layer", _CHANGE),
+    Command("remove", "KEY...", "remove snapshots", _CHANGE),
+    Command("label", "KEY K=V... K-...", "set and delete labels", _CHANGE),
+    Command("cleanup", "", "delete what removals and crashes left behind", _CHANGE),
+    Command("snapshots", "", "list the snapshots, or draw them as a tree", _LOOK),
+    Command("usage", "KEY", "say what a snapshot takes of the disk", _LOOK),
+    Command("verify", "KEY...", "check that layers are as committed", _LOOK),
+    Command("mounts", "KEY", "say what a host would mount", _LOOK),
+    Command("changes", "KEY", "list what it adds, modifies and deletes", _INSIDE),
+    Command("ls", "KEY [PATH]", "list a directory", _INSIDE),
+    Command("cat", "KEY PATH...", "write files to standard output", _INSIDE),
+    Command("drivers", "", "list the drivers, and why one cannot be used here", _ABOUT),
+    Command("plugins", "", "list the plugins, their commands and their problems", _ABOUT),
+    Command("doctor", "", "check kernel, file system, store and plugins", _ABOUT),
+    Command("conformance", "NAME [TEST...]", "test a driver against the conformance suite", _ABOUT),
+)
+
+
+def find_command(name: str) -> Command | None:
+    """Return the command of this name, ``None`` where overlaykit itself has none."""
+    return next((command for command in COMMANDS if command.name == name), None)

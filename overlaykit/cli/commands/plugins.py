@@ -1,0 +1,57 @@
+"""``overlaykit plugins``: what is installed, what it brings, what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from .._context import Context
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare no arguments: there are none."""
+
+
+def run(context: Context, arguments: argparse.Namespace) -> int:
+    """List the plugins with their drivers and commands, and every problem.
+
+    :returns: 0, also where there are problems: to list them is what was asked for.
+    """
+    plugins, output = context.plugins(), context.output
+    found = {
+        name: {
+            "drivers": [driver.spec.name for driver in plugins.drivers.values() if driver.plugin == name],
+            "commands": [key for key, command in plugins.commands.items() if command.origin.plugin == name],
+        }
+        for name in plugins.plugins
+    }
+    if output.json:
+        output.document(
+            {
+                "plugins": [{"name": name, **brought} for name, brought in found.items()],
+                "disabled": [origin.plugin for origin in plugins.disabled],
+                "problems": [
+                    {
+                        "plugin": problem.plugin,
+                        "distribution": problem.distribution,
+                        "version": problem.version,
+                        "message": problem.message,
+                    }
+                    for problem in plugins.problems
+                ],
+            }
+        )
+        return 0
+    rows = [(name, ", ".join(b["drivers"]) or "-", ", ".join(b["commands"]) or "-") for name, b in found.items()]
+    output.table(("PLUGIN", "DRIVERS", "COMMANDS"), rows)
+    for command in plugins.commands.values():
+        output.line(f"overlaykit {command.spec.name}: {command.spec.summary}")
+    for origin in plugins.disabled:
+        output.line(f"disabled by OVERLAYKIT_DISABLE_PLUGINS: {origin}")
+    for problem in plugins.problems:
+        output.line(output.style("problem", "red") + f": {problem}")
+    return 0
