@@ -8,7 +8,7 @@ __all__ = ["GLOBAL_OPTIONS", "help_text"]
 
 #: Options that every command takes: the option, its value's name (empty for a switch), and one line of help.
 GLOBAL_OPTIONS = (
-    ("--store", "PATH", "the store: $OVERLAYKIT_STORE, else $XDG_DATA_HOME/overlaykit"),
+    ("--store", "PATH", "the store (default: $OVERLAYKIT_STORE, or in the home)"),
     ("--driver", "NAME", "for a new store; auto takes the best that works here"),
     ("--option", "K=V", "an option of the driver; may be given several times"),
     ("--durability", "LEVEL", "what survives a power cut: none, commit (default) or full"),
@@ -38,7 +38,7 @@ _EXIT_CODES = (
 def help_text() -> str:
     """Return what ``overlaykit --help`` writes."""
     lines = [
-        "overlaykit: stack read-only layers, write on top, look at the difference, commit it or throw it away",
+        "overlaykit: layers of files: stack, write on top, see the difference, keep it",
         "",
         "usage: overlaykit [OPTIONS] COMMAND ...",
         "       overlaykit COMMAND --help",

@@ -78,6 +78,7 @@ def _help(words: list[str]) -> int:
 
 def _run_command(command: Command, words: list[str]) -> int:
     from ._context import Context
+    from ._output import Output
     from ._parse import CommandParser
 
     module = importlib.import_module(command.module)

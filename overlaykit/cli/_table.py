@@ -35,7 +35,7 @@ _ABOUT = "About drivers and this machine"
 COMMANDS = (
     Command("demo", "", "play the story of layers in a temporary store", "Begin here"),
     Command("import", "DIR|TAR [NAME]", "make a base layer of a directory or an archive", _CHANGE),
-    Command("prepare", "KEY [PARENT]", "make a writable snapshot, empty or on top of a layer", _CHANGE),
+    Command("prepare", "KEY [PARENT]", "make a writable snapshot, empty or on a layer", _CHANGE),
     Command("view", "KEY PARENT", "make a read-only snapshot of a layer", _CHANGE),
     Command("commit", "KEY [NAME]", "turn a writable snapshot into a layer", _CHANGE),
     Command("remove", "KEY...", "remove snapshots", _CHANGE),
@@ -49,7 +49,7 @@ COMMANDS = (
     Command("ls", "KEY [PATH]", "list a directory", _INSIDE),
     Command("cat", "KEY PATH...", "write files to standard output", _INSIDE),
     Command("drivers", "", "list the drivers, and why one cannot be used here", _ABOUT),
-    Command("plugins", "", "list the plugins, their commands and their problems", _ABOUT),
+    Command("plugins", "", "list the plugins, their commands and problems", _ABOUT),
     Command("doctor", "", "check kernel, file system, store and plugins", _ABOUT),
     Command("conformance", "NAME [TEST...]", "test a driver against the conformance suite", _ABOUT),
 )
