@@ -1,0 +1,279 @@
+"""The half of a tree that makes, removes and renames."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from overlaykit.tree import RenameFlag
+
+from . import _acl
+from ._file import MemoryFile, drop_privileges
+from ._node import Directory, File, Node, Symlink, encode, kind_of
+from ._rename import rename
+from ._resolve import Last, Place, failure, locate, text
+from ._view import View
+
+if TYPE_CHECKING:
+    from overlaykit.tree import StrOrBytesPath
+
+__all__ = ["Names"]
+
+_LINK_MAX = 65000
+_TARGET_MAX = 4095
+_ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
+# Flags that some platform lacks have there the value 0: nobody can ask for them.
+_O_DIRECTORY: int = getattr(os, "O_DIRECTORY", 0)
+_O_NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+_O_TMPFILE: int = getattr(os, "O_TMPFILE", 0)
+
+
+class Names(View):
+    """What a tree does to names: files, directories and links come, go and move."""
+
+    def _check_write(self, path: StrOrBytesPath, other: StrOrBytesPath | None = None) -> None:
+        """Refuse a write to a tree that is closed or read-only. The caller holds the lock."""
+        if self._readonly or self._sealed or self._closed or self._snapshot.frozen:
+            self._check_open()
+            raise failure(errno.EROFS, path, other)
+
+    def _parent(self, path: StrOrBytesPath) -> Place:
+        """Return where a path leads whose last component is not to be followed. The caller holds the lock."""
+        return locate(self._snapshot, text(path), path, follow=False, slash_follows=False)
+
+    def _vacant(self, path: StrOrBytesPath, given: tuple[StrOrBytesPath, ...], *, directory: bool = False) -> Place:
+        """Return a place where something can be made. The caller holds the lock.
+
+        :raises OSError: EEXIST: something is there; ENOENT: slashes follow the name of what is no directory.
+        """
+        place = locate(self._snapshot, text(path), path, follow=False, slash_follows=False)
+        if place.node is not None:
+            raise failure(errno.EEXIST, *given)
+        if place.slash and not directory:
+            raise failure(errno.ENOENT, *given)
+        return place
+
+    def _make(self, place: Place, mode: int) -> Node:
+        """Make an inode and name it. The caller holds the lock."""
+        snapshot = self._snapshot
+        world = snapshot.world
+        above = snapshot.directory(place.directory.ino)
+        gid = world.gid
+        if above.mode & stat.S_ISGID:
+            gid = above.gid
+            if stat.S_ISDIR(mode):
+                mode |= stat.S_ISGID
+        xattrs = None
+        if above.xattrs and _acl.DEFAULT in above.xattrs and not stat.S_ISLNK(mode):
+            mode, xattrs = _inherit(above.xattrs[_acl.DEFAULT], mode)
+        elif not stat.S_ISLNK(mode):
+            mode &= ~world.umask
+        now = time.time_ns()
+        ino = next(world.inodes)
+        node = kind_of(mode)(ino, mode, world.uid, gid, now, (above.ino, place.name))
+        node.xattrs = xattrs
+        snapshot.own[ino] = node
+        above.entries[place.name] = ino
+        if stat.S_ISDIR(mode):
+            above.nlink += 1
+        above.mtime = above.ctime = now
+        return node
+
+    # -- making --------------------------------------------------------------------------------------------------
+
+    def mkdir(self, path: StrOrBytesPath, mode: int = 0o777) -> None:
+        with self._snapshot.lock:
+            self._check_write(path)
+            self._make(self._vacant(path, (path,), directory=True), stat.S_IFDIR | mode & 0o1777)
+
+    def mknod(self, path: StrOrBytesPath, mode: int, device: int = 0) -> None:
+        kind = stat.S_IFMT(mode) or stat.S_IFREG
+        with self._snapshot.lock:
+            self._check_write(path)
+            if kind == stat.S_IFDIR:
+                raise failure(errno.EPERM, path)
+            if kind not in (stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK):
+                raise failure(errno.EINVAL, path)
+            place = self._vacant(path, (path,))
+            if kind == stat.S_IFCHR and device == 0:
+                raise failure(errno.EPERM, path)
+            node = self._make(place, kind | mode & 0o7777)
+            if kind in (stat.S_IFCHR, stat.S_IFBLK):
+                node.rdev = device
+
+    def symlink(self, target: str | bytes, path: StrOrBytesPath) -> None:
+        with self._snapshot.lock:
+            self._check_write(target, path)
+            content = text(target)
+            if not content:
+                raise failure(errno.ENOENT, target, path)
+            if len(encode(content)) > _TARGET_MAX:
+                raise failure(errno.ENAMETOOLONG, target, path)
+            node = self._make(self._vacant(path, (target, path)), stat.S_IFLNK | 0o777)
+            assert isinstance(node, Symlink)
+            node.target = content
+
+    def link(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
+        with self._snapshot.lock:
+            snapshot = self._snapshot
+            self._check_write(src, dst)
+            source = locate(snapshot, text(src), src, follow=False)
+            if source.node is None:
+                raise failure(errno.ENOENT, src, dst)
+            if source.slash and not isinstance(source.node, Directory):
+                raise failure(errno.ENOTDIR, src, dst)
+            place = self._vacant(dst, (src, dst))
+            if isinstance(source.node, Directory):
+                raise failure(errno.EPERM, src, dst)
+            if source.node.nlink >= _LINK_MAX:
+                raise failure(errno.EMLINK, src, dst)
+            now = time.time_ns()
+            node = snapshot.mine(source.node.ino)
+            node.nlink += 1
+            node.ctime = now
+            above = snapshot.directory(place.directory.ino)
+            node.add_name((above.ino, place.name))
+            above.entries[place.name] = node.ino
+            above.mtime = above.ctime = now
+
+    # -- removing and renaming -----------------------------------------------------------------------------------
+
+    def unlink(self, path: StrOrBytesPath) -> None:
+        with self._snapshot.lock:
+            self._check_write(path)
+            place = self._parent(path)
+            node = place.node
+            if node is None:
+                raise failure(errno.ENOENT, path)
+            if isinstance(node, Directory):
+                raise failure(errno.EISDIR, path)
+            if place.slash:
+                raise failure(errno.ENOTDIR, path)
+            now = time.time_ns()
+            above = self._snapshot.directory(place.directory.ino)
+            del above.entries[place.name]
+            above.mtime = above.ctime = now
+            self._snapshot.lose_name(node, (above.ino, place.name), now)
+
+    def rmdir(self, path: StrOrBytesPath) -> None:
+        with self._snapshot.lock:
+            self._check_write(path)
+            place = self._parent(path)
+            if place.last is not Last.NAME:
+                codes = {Last.ROOT: errno.EBUSY, Last.DOT: errno.EINVAL, Last.DOTDOT: errno.ENOTEMPTY}
+                raise failure(codes[place.last], path)
+            node = place.node
+            if node is None:
+                raise failure(errno.ENOENT, path)
+            if not isinstance(node, Directory):
+                raise failure(errno.ENOTDIR, path)
+            if node.entries:
+                raise failure(errno.ENOTEMPTY, path)
+            above = self._snapshot.directory(place.directory.ino)
+            del above.entries[place.name]
+            above.nlink -= 1
+            above.mtime = above.ctime = time.time_ns()
+            self._snapshot.own.pop(node.ino, None)
+
+    def rename(self, src: StrOrBytesPath, dst: StrOrBytesPath, *, flags: RenameFlag = RenameFlag.NONE) -> None:
+        with self._snapshot.lock:
+            self._check_write(src, dst)
+            if flags & ~3 or flags == RenameFlag.NOREPLACE | RenameFlag.EXCHANGE:
+                raise failure(errno.EINVAL, src, dst)
+            rename(self._snapshot, src, dst, flags)
+
+    # -- files ---------------------------------------------------------------------------------------------------
+
+    def open_raw(self, path: StrOrBytesPath, flags: int, mode: int = 0o666) -> MemoryFile:
+        """Open a file; see :meth:`Tree.open_raw`.
+
+        :raises OSError: ENXIO for a FIFO, a socket or a device: there is no kernel behind it that could serve it.
+        """
+        access = flags & _ACCESS
+        writes = access != os.O_RDONLY or flags & os.O_TRUNC
+        with self._snapshot.lock:
+            if writes:
+                self._check_write(path)
+            self._check_open()
+            if access == _ACCESS or (flags & os.O_CREAT and flags & _O_DIRECTORY):
+                raise failure(errno.EINVAL, path)
+            if _O_TMPFILE and flags & _O_TMPFILE == _O_TMPFILE:
+                raise failure(errno.EOPNOTSUPP, path)
+            node = self._open(path, flags, mode)
+            return MemoryFile(self._snapshot, node.ino, flags, os.fspath(path))
+
+    def _open(self, path: StrOrBytesPath, flags: int, mode: int) -> File:
+        """Return the file that is to be opened, made or truncated where that is asked for."""
+        exclusive = flags & os.O_CREAT and flags & os.O_EXCL and not self.readonly
+        if flags & (os.O_CREAT | _O_NOFOLLOW):
+            place = locate(
+                self._snapshot,
+                text(path),
+                path,
+                follow=not (exclusive or flags & _O_NOFOLLOW),
+                slash_follows=not flags & os.O_CREAT,
+            )
+            if flags & os.O_CREAT and place.slash:
+                raise failure(errno.EISDIR, path)
+            if place.node is None:
+                if not flags & os.O_CREAT:
+                    raise failure(errno.ENOENT, path)
+                self._check_write(path)
+                node = self._make(place, stat.S_IFREG | mode & 0o7777)
+                assert isinstance(node, File)
+                return node
+            if exclusive:
+                raise failure(errno.EEXIST, path)
+            found = place.node
+            if place.slash and not isinstance(found, Directory):
+                raise failure(errno.ENOTDIR, path)
+        else:
+            found = self._find(path, True)
+        if isinstance(found, File):
+            if flags & _O_DIRECTORY:
+                raise failure(errno.ENOTDIR, path)
+            if flags & os.O_TRUNC:
+                found = self._snapshot.file(found.ino)
+                drop_privileges(found, self._snapshot.world.privileged)
+                found.replace(b"")
+                found.mtime = found.ctime = time.time_ns()
+            return found
+        if isinstance(found, Directory):
+            raise failure(errno.EISDIR, path)
+        if flags & _O_DIRECTORY:
+            raise failure(errno.ENOTDIR, path)
+        raise failure(errno.ELOOP if isinstance(found, Symlink) else errno.ENXIO, path)
+
+    def write_bytes(self, path: StrOrBytesPath, data: bytes | bytearray | memoryview) -> int:
+        content = data if type(data) is bytes else memoryview(data).cast("B")
+        with self._snapshot.lock:
+            self._check_write(path)
+            snapshot = self._snapshot
+            found = self._find_or_none(path, True)
+            if type(found) is not File:
+                found = self._open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+            node = snapshot.file(found.ino)
+            if node.xattrs or node.mode & 0o6000:
+                drop_privileges(node, snapshot.world.privileged)
+            try:
+                node.replace(content)
+            except MemoryError:
+                raise failure(errno.ENOSPC, path) from None
+            node.mtime = node.ctime = time.time_ns()
+        return len(content)
+
+
+def _inherit(default: bytes, mode: int) -> tuple[int, dict[str, bytes] | None]:
+    """Return the mode and the attributes that a directory's default list gives to what is made in it."""
+    entries = _acl.decode(default)
+    assert entries is not None
+    access, mode = _acl.inherit(entries, mode)
+    xattrs = {}
+    if access is not None:
+        xattrs[_acl.ACCESS] = _acl.encode(access)
+    if stat.S_ISDIR(mode):
+        xattrs[_acl.DEFAULT] = default
+    return mode, xattrs or None

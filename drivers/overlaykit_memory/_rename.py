@@ -1,0 +1,121 @@
+"""renameat2(2)."""
+
+from __future__ import annotations
+
+import errno
+import time
+from typing import TYPE_CHECKING
+
+from overlaykit.tree import RenameFlag
+
+from ._node import Directory
+from ._resolve import Last, failure, locate, text
+
+if TYPE_CHECKING:
+    from overlaykit.tree import StrOrBytesPath
+
+    from ._node import Node
+    from ._resolve import Place
+    from ._snapshot import Snapshot
+
+__all__ = ["rename"]
+
+
+def rename(snapshot: Snapshot, src: StrOrBytesPath, dst: StrOrBytesPath, flags: RenameFlag) -> None:
+    """Rename. The caller holds the lock; the checks come in the kernel's order (``do_renameat2``, ``vfs_rename``).
+
+    :raises OSError: as renameat2(2).
+    """
+    source = locate(snapshot, text(src), src, follow=False, slash_follows=False)
+    target = locate(snapshot, text(dst), dst, follow=False, slash_follows=False)
+    code = _refusal(snapshot, source, target, flags)
+    if code:
+        raise failure(code, src, dst)
+    moved, replaced = source.node, target.node
+    assert moved is not None
+    if moved is replaced:
+        return
+    code = _misfit(moved, replaced, flags)
+    if code:
+        raise failure(code, src, dst)
+
+    now = time.time_ns()
+    old, new = snapshot.directory(source.directory.ino), snapshot.directory(target.directory.ino)
+    here, there = (old.ino, source.name), (new.ino, target.name)
+    if flags & RenameFlag.EXCHANGE:
+        assert replaced is not None
+        new.entries[target.name] = moved.ino
+        old.entries[source.name] = replaced.ino
+        _arrive(snapshot, replaced, there, here, now)
+        for node, leaves, enters in ((moved, old, new), (replaced, new, old)):
+            if isinstance(node, Directory):
+                leaves.nlink -= 1
+                enters.nlink += 1
+    else:
+        new.entries[target.name] = moved.ino
+        del old.entries[source.name]
+        if isinstance(moved, Directory):
+            old.nlink -= 1
+            new.nlink += 1
+        if isinstance(replaced, Directory):
+            new.nlink -= 1
+            snapshot.own.pop(replaced.ino, None)
+        elif replaced is not None:
+            snapshot.lose_name(replaced, there, now)
+    _arrive(snapshot, moved, here, there, now)
+    for directory in (old, new):
+        directory.mtime = directory.ctime = now
+
+
+def _arrive(snapshot: Snapshot, node: Node, old: tuple[int, str], new: tuple[int, str], now: int) -> None:
+    node = snapshot.mine(node.ino)
+    node.move_name(old, new)
+    node.ctime = now
+
+
+def _refusal(snapshot: Snapshot, source: Place, target: Place, flags: RenameFlag) -> int:
+    """Return the errno of what is wrong with the two places, 0 where nothing is."""
+    if source.last is not Last.NAME:
+        return errno.EBUSY
+    if target.last is not Last.NAME:
+        return errno.EEXIST if flags & RenameFlag.NOREPLACE else errno.EBUSY
+    exchange = bool(flags & RenameFlag.EXCHANGE)
+    if source.node is None:
+        return errno.ENOENT
+    if flags & RenameFlag.NOREPLACE and target.node is not None:
+        return errno.EEXIST
+    if exchange:
+        if target.node is None:
+            return errno.ENOENT
+        if target.slash and not isinstance(target.node, Directory):
+            return errno.ENOTDIR
+    if not isinstance(source.node, Directory) and (source.slash or (target.slash and not exchange)):
+        return errno.ENOTDIR
+    if _is_above(snapshot, source.node, target.directory):
+        return errno.EINVAL
+    if target.node is not None and _is_above(snapshot, target.node, source.directory):
+        return errno.EINVAL if exchange else errno.ENOTEMPTY
+    return 0
+
+
+def _misfit(moved: Node, replaced: Node | None, flags: RenameFlag) -> int:
+    """Return the errno of why one cannot replace the other, 0 where it can."""
+    if replaced is None or flags & RenameFlag.EXCHANGE:
+        return 0
+    if isinstance(moved, Directory):
+        if not isinstance(replaced, Directory):
+            return errno.ENOTDIR
+        return errno.ENOTEMPTY if replaced.entries else 0
+    return errno.EISDIR if isinstance(replaced, Directory) else 0
+
+
+def _is_above(snapshot: Snapshot, node: Node, directory: Directory) -> bool:
+    """Tell whether ``node`` is ``directory`` or one that contains it."""
+    if not isinstance(node, Directory):
+        return False
+    current = directory.ino
+    while current != node.ino:
+        if current == snapshot.root:
+            return False
+        current = snapshot.node(current).home[0]
+    return True

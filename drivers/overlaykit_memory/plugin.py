@@ -1,0 +1,37 @@
+"""What the plugin manager loads: the driver as data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from overlaykit.driver import Capability, DriverSpec
+from overlaykit.plugin import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@hookimpl
+def overlaykit_register_drivers() -> Iterable[DriverSpec]:
+    """Register the memory driver."""
+    return [
+        DriverSpec(
+            name="memory",
+            factory="overlaykit_memory:MemoryDriver",
+            probe="overlaykit_memory:probe",
+            priority=10,
+            capabilities=frozenset(
+                {
+                    Capability.ACL,
+                    Capability.DEEP_STACK,
+                    Capability.DEVICE_NODES,
+                    Capability.EXCHANGE,
+                    Capability.OWNERSHIP,
+                    Capability.SPARSE,
+                    Capability.TRUSTED_XATTRS,
+                }
+            ),
+            needs_path=False,
+            summary="trees in memory, gone with the process; no disk, no privileges, any platform",
+        )
+    ]
