@@ -1,12 +1,21 @@
-"""Trees: the merged view of a snapshot, and what can be done with any two of them."""
+"""Trees: the merged view of a snapshot, and what can be done with any two of them.
+
+What needs more than the standard library's lightest modules is imported when it is first used.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from ._change import Aspect, Change, ChangeKind, change_order
-from ._compare import LinkGroups, Unchanged, compare, difference, same_content, tree_digest
 from ._entry import TreeEntry
-from ._host import HostTree
 from ._tree import RenameFlag, StrOrBytesPath, Tree
+
+if TYPE_CHECKING:
+    from ._compare import LinkGroups, Unchanged, compare, difference, same_content, tree_digest
+    from ._host import HostTree
+    from ._path import TreePath
 
 __all__ = [
     "Aspect",
@@ -18,6 +27,7 @@ __all__ = [
     "StrOrBytesPath",
     "Tree",
     "TreeEntry",
+    "TreePath",
     "Unchanged",
     "change_order",
     "compare",
@@ -25,3 +35,26 @@ __all__ = [
     "same_content",
     "tree_digest",
 ]
+
+_LATER = {
+    "HostTree": "_host",
+    "LinkGroups": "_compare",
+    "TreePath": "_path",
+    "Unchanged": "_compare",
+    "compare": "_compare",
+    "difference": "_compare",
+    "same_content": "_compare",
+    "tree_digest": "_compare",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

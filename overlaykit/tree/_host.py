@@ -67,6 +67,8 @@ class HostTree(Tree):
         self._root = native.ffi.new("struct ok_root *", (fd, 0))
         self._fd = fd
         self._readonly = readonly
+        self._sealed = False
+        self._sealed_mount = False
         self._closed = False
 
     def __del__(self) -> None:
@@ -112,26 +114,40 @@ class HostTree(Tree):
     def seal(self) -> None:
         """Make the tree read-only for good; where it is a mount of its own, by the kernel's word.
 
-        :raises LayerInUseError: a file in it is still open for writing, somewhere.
+        A mount that others see too is left as it is: only this tree refuses writes then.
+
+        :raises LayerInUseError: a file in it is still open, or mapped, for writing, by whomever.
         """
+        from .. import linux
         from ._writers import is_detached, writers
 
         fd = self.fileno()
-        if not self._readonly and is_detached(fd):
-            from .. import linux
-
+        if self._readonly:
+            return
+        if is_detached(fd):
             try:
                 linux.set_readonly(fd)
             except OSError as error:
                 if error.errno != errno.EBUSY:
                     raise
                 users = writers(fd)
-                what = ", ".join(users) or "a file, or memory mapped from one, in a process that cannot be looked into"
+                what = ", ".join(users) or "a file mapped into memory, or held by a process that cannot be looked into"
                 raise errors.LayerInUseError(
                     f"still open for writing: {what}; close it, or end the process that holds it, and try again",
                     users=users,
                 ) from error
-        self._readonly = True
+            self._sealed_mount = True
+        self._readonly = self._sealed = True
+
+    def unseal(self) -> None:
+        """Undo :meth:`seal`."""
+        if not self._sealed:
+            return
+        if self._sealed_mount:
+            from .. import linux
+
+            linux.set_writable(self.fileno())
+        self._readonly = self._sealed = self._sealed_mount = False
 
     # -- paths and errors ----------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from ._open import open_file
 if TYPE_CHECKING:
     import io
     from collections.abc import Iterator
+    from pathlib import PurePath
     from types import TracebackType
     from typing import Self
 
@@ -348,7 +349,7 @@ class Tree(ABC):
 
         return TreePath(self)
 
-    def __truediv__(self, path: str | os.PathLike[str]) -> TreePath:
+    def __truediv__(self, path: str | bytes | PurePath | TreePath) -> TreePath:
         """Return the :class:`TreePath` at ``path``."""
         return self.root / path
 
