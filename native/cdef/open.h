@@ -8,9 +8,9 @@ int ok_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, u
  *
  * users counts the calls that are running; its sign bit says that the root was closed. The descriptor is closed by
  * whoever is the last to need it, so a call never meets a number that was given to another file meanwhile. A call on a
- * closed root is -EBADF.
+ * closed root is -EBADF. resolve is further RESOLVE_* flags for every walk.
  */
-struct ok_root { int fd; int users; };
+struct ok_root { int fd; int users; uint64_t resolve; };
 struct ok_listing { size_t count; size_t size; char *names; uint8_t *types; uint64_t *inodes; };
 
 void ok_root_close(struct ok_root *root);

@@ -94,9 +94,9 @@ static bool is_plain(const char *path)
 }
 
 /* A descriptor of what the path leads to, good for *at() with AT_EMPTY_PATH and for /proc/self/fd. */
-static int open_object(int root, const char *path, int follow)
+static int open_object(const struct ok_root *root, const char *path, int follow)
 {
-    return open_below(root, path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW), 0, IN_ROOT);
+    return open_below(root->fd, path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW), 0, IN_ROOT | root->resolve);
 }
 
 struct entry {
@@ -108,7 +108,7 @@ struct entry {
 };
 
 /* Split a path into an open directory and the last component, with the slashes behind it, which say something too. */
-static int find_entry(int root, const char *path, struct entry *entry)
+static int find_entry(const struct ok_root *root, const char *path, struct entry *entry)
 {
     char parent[PATH_MAX];
     size_t end, start, dots;
@@ -127,11 +127,12 @@ static int find_entry(int root, const char *path, struct entry *entry)
     entry->last = path + start;
     entry->walks = path[end] == '/' || (end - start == 2 && memcmp(path + start, "..", 2) == 0);
     entry->opened = start > 0;
-    entry->directory = root;
+    entry->directory = root->fd;
     if (start > 0) {
         memcpy(parent, path, start);
         parent[start] = '\0';
-        entry->directory = open_below(root, parent, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, IN_ROOT);
+        entry->directory =
+            open_below(root->fd, parent, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, IN_ROOT | root->resolve);
     }
     return entry->directory < 0 ? entry->directory : 0;
 }
@@ -171,7 +172,7 @@ int ok_root_open(struct ok_root *root, const char *path, uint64_t flags, uint64_
         return fd;
     if (!(flags & O_CREAT) && (flags & O_TMPFILE) != O_TMPFILE)
         mode = 0; /* openat2 refuses what open ignores */
-    return leave(root, open_below(root->fd, relative(path), flags | O_CLOEXEC, mode & 07777, IN_ROOT));
+    return leave(root, open_below(root->fd, relative(path), flags | O_CLOEXEC, mode & 07777, IN_ROOT | root->resolve));
 }
 
 int ok_root_stat(struct ok_root *root, const char *path, int follow, int64_t out[16])
@@ -189,7 +190,7 @@ int ok_root_stat(struct ok_root *root, const char *path, int follow, int64_t out
         result = answer(fstat(root->fd, &status));
         follow = 0;
     } else {
-        fd = result = open_object(root->fd, path, follow);
+        fd = result = open_object(root, path, follow);
         if (fd >= 0) {
             result = answer(fstatat(fd, "", &status, AT_EMPTY_PATH));
             close(fd);
@@ -197,7 +198,7 @@ int ok_root_stat(struct ok_root *root, const char *path, int follow, int64_t out
         follow = 0;
     }
     if (follow) {
-        fd = result = open_object(root->fd, path, 1);
+        fd = result = open_object(root, path, 1);
         if (fd >= 0) {
             result = answer(fstatat(fd, "", &status, AT_EMPTY_PATH));
             close(fd);
@@ -289,7 +290,7 @@ int ok_root_mkdir(struct ok_root *root, const char *path, unsigned mode)
 
     if (result < 0)
         return result;
-    result = find_entry(root->fd, path, &entry);
+    result = find_entry(root, path, &entry);
     if (result == 0)
         result = drop_entry(&entry, answer(mkdirat(entry.directory, entry.last, mode)));
     return leave(root, result);
@@ -302,7 +303,7 @@ int ok_root_mknod(struct ok_root *root, const char *path, unsigned mode, uint64_
 
     if (result < 0)
         return result;
-    result = find_entry(root->fd, path, &entry);
+    result = find_entry(root, path, &entry);
     if (result == 0)
         /* Character device 0:0 is how overlayfs stores a deletion; a user's node must never be taken for one. */
         result = drop_entry(&entry, S_ISCHR(mode) && device == 0
@@ -318,7 +319,7 @@ int ok_root_symlink(struct ok_root *root, const char *target, const char *path)
 
     if (result < 0)
         return result;
-    result = find_entry(root->fd, path, &entry);
+    result = find_entry(root, path, &entry);
     if (result == 0)
         result = drop_entry(&entry, answer(symlinkat(target, entry.directory, entry.last)));
     return leave(root, result);
@@ -331,7 +332,7 @@ static int remove_entry(struct ok_root *root, const char *path, int flags)
 
     if (result < 0)
         return result;
-    result = find_entry(root->fd, path, &entry);
+    result = find_entry(root, path, &entry);
     if (result == 0)
         result = drop_entry(&entry, entry.is_root ? (flags & AT_REMOVEDIR ? -EBUSY : -EISDIR)
                                                   : answer(unlinkat(entry.directory, entry.last, flags)));
@@ -355,7 +356,7 @@ static int link_entry(struct ok_root *from, const char *source, const struct ent
     if (!old->walks)
         return answer(linkat(old->directory, old->last, new->directory, new->last, 0));
     /* linkat would walk the rest of "link/" or ".." outside of the root; it can only end at a directory, or fail. */
-    fd = open_below(from->fd, relative(source), O_PATH | O_DIRECTORY | O_CLOEXEC, 0, IN_ROOT);
+    fd = open_below(from->fd, relative(source), O_PATH | O_DIRECTORY | O_CLOEXEC, 0, IN_ROOT | from->resolve);
     if (fd < 0)
         return fd;
     result = answer(linkat(AT_FDCWD, descriptor_name(fd).text, new->directory, new->last, AT_SYMLINK_FOLLOW));
@@ -374,9 +375,9 @@ static int on_two(struct ok_root *from, const char *source, struct ok_root *to, 
     result = enter(to);
     if (result < 0)
         return leave(from, result);
-    result = find_entry(from->fd, source, &old);
+    result = find_entry(from, source, &old);
     if (result == 0) {
-        result = find_entry(to->fd, target, &new);
+        result = find_entry(to, target, &new);
         if (result == 0) {
             if (!rename_it)
                 result = link_entry(from, source, &old, &new);
@@ -416,7 +417,7 @@ int ok_root_readlink(struct ok_root *root, const char *path, char *buffer, size_
     path = relative(path);
     if (is_plain(path))
         return leave(root, answer(readlinkat(root->fd, path, buffer, size)));
-    fd = result = open_object(root->fd, path, 0);
+    fd = result = open_object(root, path, 0);
     if (fd >= 0) {
         result = answer(readlinkat(fd, "", buffer, size));
         if (result == -ENOENT)
@@ -433,7 +434,7 @@ int ok_root_chmod(struct ok_root *root, const char *path, unsigned mode, int fol
 
     if (result < 0)
         return result;
-    fd = result = open_object(root->fd, relative(path), follow);
+    fd = result = open_object(root, relative(path), follow);
     if (fd >= 0) {
         result = answer(fstatat(fd, "", &status, AT_EMPTY_PATH));
         if (result == 0)
@@ -449,7 +450,7 @@ int ok_root_chown(struct ok_root *root, const char *path, int64_t uid, int64_t g
 
     if (result < 0)
         return result;
-    fd = result = open_object(root->fd, relative(path), follow);
+    fd = result = open_object(root, relative(path), follow);
     if (fd >= 0) {
         result = answer(fchownat(fd, "", (uid_t)uid, (gid_t)gid, AT_EMPTY_PATH));
         close(fd);
@@ -468,7 +469,7 @@ int ok_root_utime(struct ok_root *root, const char *path, const int64_t *times, 
         both[0] = (struct timespec){.tv_sec = times[0], .tv_nsec = times[1]};
         both[1] = (struct timespec){.tv_sec = times[2], .tv_nsec = times[3]};
     }
-    fd = result = open_object(root->fd, relative(path), follow);
+    fd = result = open_object(root, relative(path), follow);
     if (fd >= 0) {
         result = answer(utimensat(fd, "", both, AT_EMPTY_PATH));
         close(fd);
@@ -483,7 +484,7 @@ int ok_root_truncate(struct ok_root *root, const char *path, int64_t length)
     if (result < 0)
         return result;
     /* Not by opening it for writing: that would wait for a FIFO's reader. */
-    fd = result = open_object(root->fd, relative(path), 1);
+    fd = result = open_object(root, relative(path), 1);
     if (fd >= 0) {
         result = answer(truncate(descriptor_name(fd).text, length));
         close(fd);
@@ -497,7 +498,7 @@ int ok_root_getxattr(struct ok_root *root, const char *path, const char *name, c
 
     if (result < 0)
         return result;
-    fd = result = open_object(root->fd, relative(path), follow);
+    fd = result = open_object(root, relative(path), follow);
     if (fd >= 0) {
         result = answer(getxattr(descriptor_name(fd).text, name, buffer, size));
         close(fd);
@@ -511,7 +512,7 @@ int ok_root_listxattr(struct ok_root *root, const char *path, char *buffer, size
 
     if (result < 0)
         return result;
-    fd = result = open_object(root->fd, relative(path), follow);
+    fd = result = open_object(root, relative(path), follow);
     if (fd >= 0) {
         result = answer(listxattr(descriptor_name(fd).text, buffer, size));
         close(fd);
@@ -526,7 +527,7 @@ int ok_root_setxattr(struct ok_root *root, const char *path, const char *name, c
 
     if (result < 0)
         return result;
-    fd = result = open_object(root->fd, relative(path), follow);
+    fd = result = open_object(root, relative(path), follow);
     if (fd >= 0) {
         result = answer(setxattr(descriptor_name(fd).text, name, value, size, flags));
         close(fd);
@@ -540,7 +541,7 @@ int ok_root_removexattr(struct ok_root *root, const char *path, const char *name
 
     if (result < 0)
         return result;
-    fd = result = open_object(root->fd, relative(path), follow);
+    fd = result = open_object(root, relative(path), follow);
     if (fd >= 0) {
         result = answer(removexattr(descriptor_name(fd).text, name));
         close(fd);

@@ -14,6 +14,7 @@ from ._tree import RenameFlag, StrOrBytesPath, Tree
 
 if TYPE_CHECKING:
     from ._compare import LinkGroups, Unchanged, compare, difference, same_content, tree_digest
+    from ._copy import Copied, copy_tree
     from ._host import HostTree
     from ._path import TreePath
 
@@ -21,6 +22,7 @@ __all__ = [
     "Aspect",
     "Change",
     "ChangeKind",
+    "Copied",
     "HostTree",
     "LinkGroups",
     "RenameFlag",
@@ -31,17 +33,20 @@ __all__ = [
     "Unchanged",
     "change_order",
     "compare",
+    "copy_tree",
     "difference",
     "same_content",
     "tree_digest",
 ]
 
 _LATER = {
+    "Copied": "_copy",
     "HostTree": "_host",
     "LinkGroups": "_compare",
     "TreePath": "_path",
     "Unchanged": "_compare",
     "compare": "_compare",
+    "copy_tree": "_copy",
     "difference": "_compare",
     "same_content": "_compare",
     "tree_digest": "_compare",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable
@@ -231,6 +230,8 @@ def tree_digest(tree: Tree) -> str:
     :returns: 64 hexadecimal digits, the same for equal trees in any driver.
     :raises OSError: what reading the tree raises.
     """
+    import hashlib
+
     digest = hashlib.sha256()
 
     def add(*fields: bytes | int) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .. import errors
 from ._entry import TreeEntry
+from ._operations import rmtree
 from ._tree import RenameFlag, StrOrBytesPath, Tree
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ _PATH_MAX = 4095
 
 _XATTR_MAX = 65536
 """The most bytes of an extended attribute's value, and of a list of names (xattr(7))."""
+
+RESOLVE_NO_SYMLINKS = 0x04
 
 _SMALL = 1 << 16
 """Files below this size are read in one call of the native module."""
@@ -64,7 +67,7 @@ class HostTree(Tree):
         self._closed = True
         self._native = native = _native()
         self._lib = native.lib
-        self._root = native.ffi.new("struct ok_root *", (fd, 0))
+        self._root = native.ffi.new("struct ok_root *", (fd, 0, 0))
         self._fd = fd
         self._readonly = readonly
         self._sealed = False
@@ -178,7 +181,7 @@ class HostTree(Tree):
         except OSError as error:
             self._fail(-(error.errno or errno.EIO), path)
         ffi = self._native.ffi
-        return ffi.gc(ffi.new("struct ok_root *", (fd, 0)), self._lib.ok_root_close), last
+        return ffi.gc(ffi.new("struct ok_root *", (fd, 0, 0)), self._lib.ok_root_close), last
 
     def _fail(self, result: int, path: StrOrBytesPath, second: StrOrBytesPath | None = None) -> NoReturn:
         """Raise what a negative result of the native module stands for."""
@@ -378,6 +381,20 @@ class HostTree(Tree):
         root, raw = self._at(path, None)
         if result := self._lib.ok_root_mknod(root, raw, mode, device):
             self._fail(result, path)
+
+    def rmtree(self, path: StrOrBytesPath) -> None:
+        self._writable(path)
+        fd = self._open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        # Below here no link is followed at all: one that another process puts in a directory's place leads nowhere.
+        with HostTree(fd) as below:
+            below._root.resolve = RESOLVE_NO_SYMLINKS
+            try:
+                rmtree(below, "")
+            except OSError as error:
+                error.filename = f"{os.fsdecode(path).rstrip('/')}/{error.filename}".strip("/")
+                raise
+        if os.fsencode(path).strip(b"/") not in (b"", b"."):
+            self.rmdir(path)
 
     # -- attributes ----------------------------------------------------------------------------------------------
 
