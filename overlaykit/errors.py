@@ -21,6 +21,7 @@ __all__ = [
     "DriverOptionError",
     "DriverUnavailableError",
     "ExistsError",
+    "ImportSourceError",
     "InvalidNameError",
     "LayerInUseError",
     "NameTooLongError",
@@ -89,6 +90,12 @@ class ExistsError(OverlaykitError, FileExistsError):
     """The key or name is taken (EEXIST)."""
 
     code = errno.EEXIST
+
+
+class ImportSourceError(OverlaykitError, ValueError):
+    """What was to be imported is no directory and no archive, or a damaged one (EINVAL)."""
+
+    code = errno.EINVAL
 
 
 class InvalidNameError(OverlaykitError, ValueError):

@@ -1,0 +1,129 @@
+"""Calls of a driver: what comes back is checked, and what is raised is made plain."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from typing import TYPE_CHECKING
+
+from .. import errors
+from ..driver import Usage
+from ..tree import Change, Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ..driver import Driver, Mount, SnapshotId
+    from ..plugin import RegisteredDriver
+
+__all__ = ["GuardedDriver"]
+
+
+class GuardedDriver:
+    """A driver whose faults have its name.
+
+    An :class:`OSError` passes as it is, but ENOSPC, EDQUOT and EROFS as the library's own kind; anything else is a
+    :class:`~overlaykit.errors.DriverError`.
+
+    :param driver: the driver.
+    :param registered: where it comes from.
+    :param place: the store's directory, for messages.
+    """
+
+    def __init__(self, driver: Driver, registered: RegisteredDriver, place: Path | None) -> None:
+        self.driver = driver
+        self.name = registered.spec.name
+        self._origin = str(registered.origin)
+        self._place = place
+
+    @contextlib.contextmanager
+    def _guarded(self, method: str) -> Iterator[None]:
+        try:
+            yield
+        except errors.OverlaykitError:
+            raise
+        except OSError as error:
+            where = self._place or "the store in memory"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise errors.StoreFullError(
+                    f"the file system of {where} is full: remove snapshots or other files", filename=self._place
+                ) from error
+            if error.errno == errno.EROFS:
+                raise errors.ReadOnlyError(f"{where} is on a read-only file system", filename=self._place) from error
+            raise
+        except Exception as error:
+            raise self.fault(f"{method}() raised {type(error).__name__}: {error}") from error
+
+    def fault(self, what: str) -> errors.DriverError:
+        """Return the error for a breach of the contract."""
+        lines = what.splitlines() or [""]
+        return errors.DriverError(f"the driver {self.name} is broken: {lines[0]:.300}; report it to {self._origin}")
+
+    def prepare(self, id: SnapshotId, parent: SnapshotId | None) -> None:
+        """See :meth:`Driver.prepare`."""
+        with self._guarded("prepare"):
+            self.driver.prepare(id, parent)
+
+    def commit(self, id: SnapshotId, new: SnapshotId) -> None:
+        """See :meth:`Driver.commit`."""
+        with self._guarded("commit"):
+            self.driver.commit(id, new)
+
+    def remove(self, id: SnapshotId) -> None:
+        """See :meth:`Driver.remove`."""
+        with self._guarded("remove"):
+            self.driver.remove(id)
+
+    def tree(self, id: SnapshotId, *, readonly: bool) -> Tree:
+        """See :meth:`Driver.tree`."""
+        with self._guarded("tree"):
+            tree: object = self.driver.tree(id, readonly=readonly)
+        if not isinstance(tree, Tree):
+            raise self.fault(f"tree() returned {type(tree).__name__}, not Tree")
+        return tree
+
+    def usage(self, id: SnapshotId) -> Usage:
+        """See :meth:`Driver.usage`."""
+        with self._guarded("usage"):
+            usage: object = self.driver.usage(id)
+        if not isinstance(usage, Usage):
+            raise self.fault(f"usage() returned {type(usage).__name__}, not Usage")
+        return usage
+
+    def ids(self) -> set[SnapshotId]:
+        """See :meth:`Driver.ids`."""
+        with self._guarded("ids"):
+            ids = set(self.driver.ids())
+        for one in ids:
+            if not isinstance(one, str):
+                raise self.fault(f"ids() yielded {type(one).__name__}, not str")
+        return ids
+
+    def changes(self, id: SnapshotId, parent: SnapshotId | None) -> Iterator[Change]:
+        """See :meth:`Driver.changes`."""
+        with self._guarded("changes"):
+            for change in self.driver.changes(id, parent):
+                if not isinstance(change, Change):
+                    raise self.fault(f"changes() yielded {type(change).__name__}, not Change")
+                yield change
+
+    def mounts(self, id: SnapshotId, *, readonly: bool) -> Sequence[Mount]:
+        """See :meth:`Driver.mounts`."""
+        with self._guarded("mounts"):
+            return tuple(self.driver.mounts(id, readonly=readonly))
+
+    def verify(self, id: SnapshotId) -> None:
+        """See :meth:`Driver.verify`."""
+        with self._guarded("verify"):
+            self.driver.verify(id)
+
+    def cleanup(self) -> None:
+        """See :meth:`Driver.cleanup`."""
+        with self._guarded("cleanup"):
+            self.driver.cleanup()
+
+    def close(self) -> None:
+        """See :meth:`Driver.close`."""
+        with self._guarded("close"):
+            self.driver.close()
