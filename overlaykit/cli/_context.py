@@ -44,7 +44,7 @@ class Context:
         return open_store(
             self.store_path,
             driver=options.driver,
-            durability=options.durability,
+            durability=options.durability or "commit",
             options=options.options or None,
             create=create,
         )

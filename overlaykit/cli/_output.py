@@ -16,6 +16,10 @@ __all__ = ["Output"]
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 
+_ASCII = str.maketrans(
+    {"├": "+", "└": "`", "│": "|", "─": "-", "┌": "+", "┐": "+", "┘": "+", "┤": "+", "✓": "+", "✗": "!"}
+)
+
 
 class Output:
     """Standard output for what was asked for, standard error for everything else.
@@ -29,6 +33,7 @@ class Output:
         self.json = json
         self.quiet = quiet
         self.terminal = sys.stdout.isatty()
+        self.unicode = "utf" in (sys.stdout.encoding or "").lower()
         self.color = color and self.terminal and _wants_color()
 
     def document(self, value: Any) -> None:
@@ -38,8 +43,8 @@ class Output:
         sys.stdout.write(json.dumps(value, indent=2 if self.terminal else None) + "\n")
 
     def line(self, text: str = "") -> None:
-        """Write a line, as it is."""
-        sys.stdout.write(text + "\n")
+        """Write a line, as it is; drawn lines become ASCII where the encoding lacks them."""
+        sys.stdout.write((text if self.unicode else text.translate(_ASCII)) + "\n")
 
     def name(self, text: str) -> str:
         """Return a file name or key for a line of its own: exact for programs, made safe for a terminal."""

@@ -24,7 +24,7 @@ class GlobalOptions:
     store: str | None = None
     driver: str = "auto"
     options: Mapping[str, str] = field(default_factory=dict)
-    durability: str = "commit"
+    durability: str | None = None
     json: bool = False
     quiet: bool = False
     color: bool = True
@@ -51,7 +51,7 @@ class CommandParser(argparse.ArgumentParser):
             if option == "--option":
                 group.add_argument(option, metavar=value, help=text, action="append", default=[], dest="driver_options")
             elif option == "--durability":
-                group.add_argument(option, metavar=value, help=text, choices=DURABILITIES, default="commit")
+                group.add_argument(option, metavar=value, help=text, choices=DURABILITIES)
             elif value:
                 group.add_argument(option, metavar=value, help=text)
             else:

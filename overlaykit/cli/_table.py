@@ -24,7 +24,8 @@ class Command(NamedTuple):
     @property
     def module(self) -> str:
         """The module that runs it."""
-        return f"overlaykit.cli.commands.{self.name}"
+        # import is the one name that is a keyword and cannot be a module's.
+        return f"overlaykit.cli.commands.{'import_' if self.name == 'import' else self.name}"
 
 
 _LOOK = "See what there is"
