@@ -37,6 +37,7 @@ _BY_KIND: tuple[tuple[type[Exception], ExitCode], ...] = (
     (errors.DriverOptionError, ExitCode.USAGE),
     (errors.SnapshotKindError, ExitCode.INVALID),
     (errors.InvalidNameError, ExitCode.INVALID),
+    (errors.ImportSourceError, ExitCode.INVALID),
     (errors.StoreFormatError, ExitCode.DAMAGED),
     (errors.PluginError, ExitCode.OTHER),
 )

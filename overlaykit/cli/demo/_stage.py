@@ -6,13 +6,12 @@ import contextlib
 import os
 import shutil
 import signal
-import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
 
 __all__ = ["temporary_directory"]
@@ -35,24 +34,22 @@ def temporary_directory() -> Iterator[Path]:
         for number in _ENDINGS:
             signal.signal(number, signal.SIG_IGN)
         if directory is not None:
-            shutil.rmtree(directory, onerror=_open_up)
+            _remove(directory)
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:
+def _end(number: int, _: FrameType | None) -> NoReturn:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
 
 
-def _open_up(function: Callable[[str], object], path: str, error: object) -> None:
+def _remove(top: Path) -> None:
     # The kernel's overlayfs makes its work directory with mode 000, which only root can look into.
-    for place in (os.path.dirname(path), path):
-        with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISDIR(os.lstat(place).st_mode):
-                os.chmod(place, 0o700)
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    else:
-        function(path)
+    for directory, names, _ in os.walk(top):
+        for name in names:
+            path = os.path.join(directory, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o700)
+    shutil.rmtree(top)

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...driver import Usage
 from ...tree import tree_digest
 from .._text import size
 from ._rootfs import APP, PYTHON, grow, make_root, settle
@@ -14,7 +13,7 @@ from ._rootfs import APP, PYTHON, grow, make_root, settle
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ...driver import Change
+    from ...driver import Change, Usage
     from ...store import Store
     from ...tree import Tree
     from ._narrator import Narrator
