@@ -88,7 +88,8 @@ class Narrator:
             letter = self._output.style(change.kind.value[0].upper(), _CHANGE_STYLES[change.kind.value])
             aspects = ", ".join(str(aspect.name).lower() for aspect in change.aspects)
             note = self._output.style(f"  ({aspects})", "dim") if aspects else ""
-            self._line(f"    {letter} /{change.path}{note}")
+            path = "/" if change.path == "." else f"/{change.path}"
+            self._line(f"    {letter} {path}{note}")
 
     def rows(self, rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> None:
         """Write rows with aligned columns."""

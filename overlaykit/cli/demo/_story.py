@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...driver import ChangeKind, SnapshotKind
 from ...tree import tree_digest
 from .._text import size
 from ._rootfs import APP, PYTHON, grow, make_root, settle
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Story"]
 
 _LAYERS = ("base", "python", "app")
+_WORDS = {SnapshotKind.COMMITTED: "layer", SnapshotKind.ACTIVE: "container", SnapshotKind.VIEW: "view"}
 
 
 @dataclass(slots=True)
@@ -122,7 +124,12 @@ class Story:
         self._tell.chapter("An image is a stack of layers")
         self._tell.say("Whoever opens app sees all three at once, merged into one tree:")
         rows = [
-            (key, size(self.figures.usage[key].bytes), f"digest {self.figures.digests[key][:12]}")
+            (
+                key,
+                size(self.figures.usage[key].bytes),
+                f"digest {self.figures.digests[key][:12]}",
+                _counted(list(self._store.changes(key))),
+            )
             for key in reversed(_LAYERS)
         ]
         self._tell.stack(rows)
@@ -272,7 +279,7 @@ class Story:
         self._tell.tree(
             sorted(key for key, info in infos.items() if info.parent is None),
             lambda key: sorted(child for child, info in infos.items() if info.parent == key),
-            lambda key: f"{infos[key].kind}, {size(self._store.usage(key).bytes)}",
+            lambda key: f"{_WORDS[infos[key].kind]}, {size(self._store.usage(key).bytes)}",
         )
 
 
@@ -286,3 +293,8 @@ def _refuses(tree: Tree, path: str) -> bool:
 
 def _bytes_seen(tree: Tree) -> int:
     return sum(entry.stat(follow_symlinks=False).st_size for _, _, files in tree.walk() for entry in files)
+
+
+def _counted(changes: list[Change]) -> str:
+    counts = [(kind, sum(change.kind is kind for change in changes)) for kind in ChangeKind]
+    return ", ".join(f"{count} {kind}" for kind, count in counts if count)
