@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["testkit.leaks", "testkit.loops", "pytester"]
+pytest_plugins = ["testkit.leaks", "testkit.loops", "testkit.rich", "pytester"]
 
 # The same examples on every run: a change under test is what makes a test fail, not luck.
 settings.register_profile("ci", derandomize=True, database=None, deadline=None, print_blob=True)

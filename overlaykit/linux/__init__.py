@@ -6,6 +6,7 @@ Importing this package works everywhere; its functions raise :class:`~overlaykit
 
 from __future__ import annotations
 
+from ._copy import CopyProgress, CopyResult, copy_tree
 from ._lib import available
 from ._mount import (
     MAX_LOWERS,
@@ -36,11 +37,14 @@ __all__ = [
     "RESOLVE_NO_MAGICLINKS",
     "RESOLVE_NO_SYMLINKS",
     "RESOLVE_NO_XDEV",
+    "CopyProgress",
+    "CopyResult",
     "MountMethod",
     "TreeUsage",
     "attach",
     "available",
     "clone_directory",
+    "copy_tree",
     "is_mount_admin",
     "openat2",
     "overlay_mount",

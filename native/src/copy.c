@@ -1,0 +1,614 @@
+#include "copy.h"
+
+#include "walk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { OPEN_NODES = 96, MAX_THREADS = 16 };
+
+/* A directory of the tree, alive until its own attributes are set, after those of all below it. */
+struct node {
+    struct node *parent;
+    struct node *next;           /* in the stack of directories to copy, or in the list of late modes */
+    struct node *older, *newer;  /* among the nodes with open descriptors */
+    int source, target;          /* -1: closed, to be opened again by path */
+    unsigned pins;               /* who uses the descriptors right now */
+    unsigned pending;            /* itself and the children that are not finished */
+    unsigned references;         /* who needs the memory: itself, children, hard links */
+    struct stat status;
+    struct xattrs xattrs;
+    char name[];
+};
+
+/* The first name of a file that has several. */
+struct link {
+    uint64_t dev, ino; /* ino 0: free */
+    struct node *directory;
+    char *name;
+    bool made; /* false: a thread is at it, and when it fails the whole run does */
+};
+
+struct run {
+    struct copy_context context;
+    pthread_mutex_t lock;
+    pthread_cond_t work, linked;
+    struct node *stack; /* the deepest directory first: few are open at a time */
+    struct node *oldest, *newest;
+    struct node *late;
+    size_t open, busy;
+    struct link *links;
+    size_t link_count, link_room;
+    struct node *root;
+    int error; /* the first */
+    char *where;
+    size_t where_size;
+};
+
+/* ---- nodes; everything here is called with the lock held ---- */
+
+static void node_unref(struct node *node)
+{
+    while (node && !--node->references) {
+        struct node *parent = node->parent;
+        free(node->xattrs.data);
+        free(node);
+        node = parent;
+    }
+}
+
+static struct node *node_new(struct node *parent, const char *name)
+{
+    struct node *node = calloc(1, sizeof *node + strlen(name) + 1);
+
+    if (node) {
+        strcpy(node->name, name);
+        node->parent = parent;
+        node->source = node->target = -1;
+        node->pending = node->references = 1;
+    }
+    return node;
+}
+
+static const char **node_names(const struct node *node, const struct node *above, size_t *count, const char *last)
+{
+    size_t depth = last ? 1 : 0;
+
+    for (const struct node *at = node; at != above; at = at->parent)
+        depth++;
+    const char **names = malloc((depth + 1) * sizeof *names);
+    if (!names)
+        return NULL;
+    *count = depth;
+    if (last)
+        names[--depth] = last;
+    for (const struct node *at = node; at != above; at = at->parent)
+        names[--depth] = at->name;
+    return names;
+}
+
+static void run_fail(struct run *run, int error, const struct node *node, const char *name)
+{
+    if (run->error)
+        return;
+    size_t count;
+    const char **names = node_names(node, run->root, &count, name);
+    if (names)
+        ok_join(names, count, run->where, run->where_size);
+    free(names);
+    __atomic_store_n(&run->error, error, __ATOMIC_RELAXED);
+    pthread_cond_broadcast(&run->work);
+    pthread_cond_broadcast(&run->linked);
+}
+
+static void node_close(struct run *run, struct node *node)
+{
+    if (node->target < 0)
+        return;
+    close(node->target);
+    close(node->source);
+    node->source = node->target = -1;
+    *(node->older ? &node->older->newer : &run->oldest) = node->newer;
+    *(node->newer ? &node->newer->older : &run->newest) = node->older;
+    node->older = node->newer = NULL;
+    run->open--;
+}
+
+static void node_opened(struct run *run, struct node *node)
+{
+    node->older = run->newest;
+    *(run->newest ? &run->newest->newer : &run->oldest) = node;
+    run->newest = node;
+    run->open++;
+    for (struct node *old = run->oldest; old && run->open > OPEN_NODES;) {
+        struct node *newer = old->newer;
+        if (!old->pins && old != run->root)
+            node_close(run, old);
+        old = newer;
+    }
+}
+
+/* Make sure that the node's descriptors are open, and keep them so until node_unpin. */
+static int node_pin(struct run *run, struct node *node)
+{
+    if (node->target < 0) {
+        struct node *above = node->parent;
+        while (above->target < 0)
+            above = above->parent;
+        size_t count;
+        const char **names = node_names(node, above, &count, NULL);
+        if (!names)
+            return -ENOMEM;
+        bool same_mount = !(run->context.flags & OK_COPY_CROSS_MOUNTS);
+        int source = ok_open_chain(above->source, names, count, same_mount);
+        int target = source < 0 ? source : ok_open_chain(above->target, names, count, true);
+        free(names);
+        if (target < 0) {
+            if (source >= 0)
+                close(source);
+            return target;
+        }
+        node->source = source;
+        node->target = target;
+        node->pins++;
+        node_opened(run, node);
+        return 0;
+    }
+    node->pins++;
+    return 0;
+}
+
+static void node_unpin(struct node *node)
+{
+    node->pins--;
+}
+
+/* The mode a directory keeps until the end: its owner must get in as long as something is to be linked from there. */
+static mode_t node_mode(const struct run *run, const struct node *node)
+{
+    mode_t mode = node->status.st_mode & 07777;
+    return run->context.privileged ? mode : mode | 0500;
+}
+
+/* One pending thing of `node` is done; what is complete by that gets its attributes. */
+static void node_done(struct run *run, struct node *node)
+{
+    while (node && !--node->pending) {
+        struct node *parent = node->parent;
+        int error = run->error ? 0 : node_pin(run, node);
+        if (!error && !run->error) {
+            mode_t mode = node_mode(run, node);
+            pthread_mutex_unlock(&run->lock);
+            error = ok_copy_directory_attributes(&node->xattrs, &node->status, mode, node->target, node == run->root);
+            pthread_mutex_lock(&run->lock);
+            node_unpin(node);
+            if (!error && mode != (node->status.st_mode & 07777)) {
+                node->references++;
+                node->next = run->late;
+                run->late = node;
+            }
+        }
+        if (error)
+            run_fail(run, error, node, NULL);
+        if (node != run->root)
+            node_close(run, node);
+        node_unref(node);
+        node = parent;
+    }
+}
+
+/* ---- hard links ---- */
+
+static size_t link_slot(const struct run *run, uint64_t dev, uint64_t ino)
+{
+    uint64_t hash = (ino ^ (dev << 32 | dev >> 32)) * UINT64_C(0x9e3779b97f4a7c15);
+    size_t slot = (size_t)(hash >> 32) & (run->link_room - 1);
+
+    while (run->links[slot].ino && (run->links[slot].ino != ino || run->links[slot].dev != dev))
+        slot = (slot + 1) & (run->link_room - 1);
+    return slot;
+}
+
+static int links_grow(struct run *run)
+{
+    struct link *old = run->links;
+    size_t old_room = run->link_room;
+
+    if (run->link_count * 4 < run->link_room * 3)
+        return 0;
+    size_t room = old_room ? old_room * 2 : 256;
+    struct link *links = calloc(room, sizeof *links);
+    if (!links)
+        return -ENOMEM;
+    run->links = links;
+    run->link_room = room;
+    for (size_t i = 0; i < old_room; i++)
+        if (old[i].ino)
+            links[link_slot(run, old[i].dev, old[i].ino)] = old[i];
+    free(old);
+    return 0;
+}
+
+/* Link `name` in `node` to the first name of the same file. Returns 1 when that is done, 0 when this is the first name:
+ * the caller makes the file and says link_made. */
+static int link_known(struct run *run, struct node *node, const struct stat *status, const char *name)
+{
+    pthread_mutex_lock(&run->lock);
+    int error = links_grow(run);
+    if (error)
+        goto out;
+    struct link *link = &run->links[link_slot(run, status->st_dev, status->st_ino)];
+    if (!link->ino) {
+        char *copy = strdup(name);
+        if (!copy) {
+            error = -ENOMEM;
+            goto out;
+        }
+        *link = (struct link){.dev = status->st_dev, .ino = status->st_ino, .directory = node, .name = copy};
+        node->references++;
+        run->link_count++;
+        goto out;
+    }
+    while (!link->made && !run->error) {
+        pthread_cond_wait(&run->linked, &run->lock);
+        link = &run->links[link_slot(run, status->st_dev, status->st_ino)]; /* the table may have grown */
+    }
+    if (run->error) {
+        error = -ECANCELED;
+        goto out;
+    }
+    struct node *first = link->directory;
+    const char *first_name = link->name;
+    if (first->target >= 0) { /* the lock keeps it open */
+        error = linkat(first->target, first_name, node->target, name, 0) ? -errno : 1;
+        goto out;
+    }
+    size_t count;
+    const char **names = node_names(first, run->root, &count, NULL);
+    if (!names) {
+        error = -ENOMEM;
+        goto out;
+    }
+    int directory = ok_open_chain(run->root->target, names, count, true);
+    free(names);
+    error = directory < 0 ? directory : linkat(directory, first_name, node->target, name, 0) ? -errno : 1;
+    if (directory >= 0)
+        close(directory);
+out:
+    pthread_mutex_unlock(&run->lock);
+    return error;
+}
+
+static void link_made(struct run *run, const struct stat *status)
+{
+    pthread_mutex_lock(&run->lock);
+    run->links[link_slot(run, status->st_dev, status->st_ino)].made = true;
+    pthread_cond_broadcast(&run->linked);
+    pthread_mutex_unlock(&run->lock);
+}
+
+/* ---- copying ---- */
+
+/* Copy anything but a directory. Returns -EISDIR where it is one after all. */
+static int copy_object(struct run *run, struct copy_worker *worker, struct node *node, const char *name, uint8_t type)
+{
+    struct stat status;
+    int source = -1, error;
+
+    if (type == DT_REG) {
+        source = ok_copy_open(worker, node->source, name);
+        if (source < 0 && source != -ELOOP && source != -ENXIO)
+            return source == -ENOENT ? 0 : source;
+    }
+    if (source >= 0 ? fstat(source, &status) : fstatat(node->source, name, &status, AT_SYMLINK_NOFOLLOW))
+        error = errno == ENOENT ? 0 : -errno;
+    else if (S_ISDIR(status.st_mode))
+        error = -EISDIR;
+    else {
+        bool several = status.st_nlink > 1;
+        error = several ? link_known(run, node, &status, name) : 0;
+        if (!error) {
+            if (S_ISREG(status.st_mode) && source < 0) {
+                source = ok_copy_open(worker, node->source, name);
+                error = source < 0 ? source : 0;
+            }
+            if (!error)
+                error = S_ISREG(status.st_mode) ? ok_copy_file(worker, source, &status, node->target, name)
+                                                : ok_copy_special(worker, node->source, &status, node->target, name);
+            if (several && !error)
+                link_made(run, &status);
+        } else if (error == 1) {
+            error = 0;
+            copy_count(&run->context.progress->links, 1);
+        }
+        if (!error)
+            copy_count(&run->context.progress->entries, 1);
+    }
+    if (source >= 0)
+        close(source);
+    return error;
+}
+
+/* Put a directory on the stack. */
+static int defer(struct run *run, struct node *parent, const char *name)
+{
+    pthread_mutex_lock(&run->lock);
+    struct node *child = node_new(parent, name);
+    if (child) {
+        parent->pending++;
+        parent->references++;
+        child->next = run->stack;
+        run->stack = child;
+        pthread_cond_signal(&run->work);
+    }
+    pthread_mutex_unlock(&run->lock);
+    return child ? 0 : -ENOMEM;
+}
+
+/* Make the directory and open both sides. Returns 1, or 0 where it has disappeared from the source. */
+static int enter(struct run *run, struct node *node)
+{
+    struct node *parent = node->parent;
+
+    pthread_mutex_lock(&run->lock);
+    int error = node_pin(run, parent);
+    pthread_mutex_unlock(&run->lock);
+    if (error)
+        return error;
+    int target = -1;
+    int source = ok_open_directory(parent->source, node->name, !(run->context.flags & OK_COPY_CROSS_MOUNTS));
+    if (source < 0)
+        error = source == -ENOENT ? 0 : source;
+    else if (fstat(source, &node->status))
+        error = -errno;
+    else if (mkdirat(parent->target, node->name, (node->status.st_mode & 0777) | 0700))
+        error = -errno;
+    else {
+        target = ok_open_directory(parent->target, node->name, true);
+        error = target < 0 ? target : 1;
+    }
+    if (error != 1 && source >= 0)
+        close(source);
+    pthread_mutex_lock(&run->lock);
+    node_unpin(parent);
+    if (error == 1) {
+        node->source = source;
+        node->target = target;
+        node->pins = 1;
+        node_opened(run, node);
+    }
+    pthread_mutex_unlock(&run->lock);
+    return error;
+}
+
+static int copy_names(struct run *run, struct copy_worker *worker, struct node *node, struct entries *entries,
+                      const char **failed)
+{
+    int error = ok_entries_read(entries, node->source);
+
+    *failed = NULL;
+    if (error)
+        return error;
+    error = ok_xattrs_read(&run->context, &node->xattrs, node->source, NULL, node->status.st_dev);
+    if (error)
+        return error;
+    for (size_t i = 0; i < entries->count; i++) {
+        const char *name = ok_entry_name(entries, i);
+        uint8_t type = entries->list[i].type;
+
+        if (__atomic_load_n(&run->error, __ATOMIC_RELAXED))
+            return 0;
+        error = __atomic_load_n(&run->context.progress->cancel, __ATOMIC_RELAXED) ? -ECANCELED : 0;
+        if (!error)
+            error = type == DT_DIR ? -EISDIR : copy_object(run, worker, node, name, type);
+        if (error == -EISDIR)
+            error = defer(run, node, name);
+        if (error) {
+            *failed = name;
+            return error;
+        }
+    }
+    return 0;
+}
+
+static void copy_directory(struct run *run, struct copy_worker *worker, struct node *node, struct entries *entries)
+{
+    const char *failed = NULL;
+    bool root = node == run->root;
+    int entered = root ? 1 : enter(run, node);
+    int error = entered < 0 ? entered : 0;
+
+    if (entered == 1) {
+        error = copy_names(run, worker, node, entries, &failed);
+        if (!root && !error)
+            copy_count(&run->context.progress->entries, 1);
+    }
+    pthread_mutex_lock(&run->lock);
+    if (error)
+        run_fail(run, error, node, failed);
+    if (entered == 1) {
+        node_unpin(node);
+        node_done(run, node);
+    } else { /* nothing was made */
+        struct node *parent = node->parent;
+        node_unref(node);
+        node_done(run, parent);
+    }
+    pthread_mutex_unlock(&run->lock);
+}
+
+static void *work(void *argument)
+{
+    struct run *run = argument;
+    struct copy_worker worker = {.context = &run->context, .buffer = malloc(COPY_BUFFER)};
+    struct entries entries = {0};
+
+    if (!unshare(CLONE_FS)) { /* an umask of this thread's own */
+        umask(0);
+        worker.exact_modes = true;
+    }
+    pthread_mutex_lock(&run->lock);
+    if (!worker.buffer)
+        run_fail(run, -ENOMEM, run->root, NULL);
+    while (!run->error && (run->stack || run->busy)) {
+        struct node *node = run->stack;
+        if (!node) {
+            pthread_cond_wait(&run->work, &run->lock);
+            continue;
+        }
+        run->stack = node->next;
+        run->busy++;
+        pthread_mutex_unlock(&run->lock);
+        copy_directory(run, &worker, node, &entries);
+        pthread_mutex_lock(&run->lock);
+        run->busy--;
+        if (!run->busy)
+            pthread_cond_broadcast(&run->work);
+    }
+    pthread_mutex_unlock(&run->lock);
+    ok_entries_free(&entries);
+    free(worker.buffer);
+    free(worker.xattrs.data);
+    return NULL;
+}
+
+static int start_and_wait(struct run *run, int threads)
+{
+    pthread_t ids[MAX_THREADS];
+    sigset_t all, before;
+    int started = 0, error = 0;
+
+    /* Signals are the caller's: a handler must not run in a thread that nobody knows. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (started < threads && !error) {
+        error = pthread_create(&ids[started], NULL, work, run);
+        if (!error)
+            started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    for (int i = 0; i < started; i++)
+        pthread_join(ids[i], NULL);
+    return started ? 0 : -error;
+}
+
+/* Take from directories, the deepest first, the permission that linking from them needed. */
+static void apply_late_modes(struct run *run)
+{
+    struct node *in_order = NULL;
+
+    while (run->late) { /* the list has the parents in front */
+        struct node *node = run->late;
+        run->late = node->next;
+        node->next = in_order;
+        in_order = node;
+    }
+    while (in_order) {
+        struct node *node = in_order;
+        in_order = node->next;
+        size_t count;
+        const char **names = run->error ? NULL : node_names(node, run->root, &count, NULL);
+        if (names) {
+            int fd = ok_open_chain(run->root->target, names, count, true);
+            if (fd < 0 || fchmod(fd, node->status.st_mode & 07777))
+                run_fail(run, fd < 0 ? fd : -errno, node, NULL);
+            if (fd >= 0)
+                close(fd);
+            free(names);
+        } else
+            run_fail(run, -ENOMEM, node, NULL);
+        node_unref(node);
+    }
+}
+
+static void discard(struct run *run)
+{
+    while (run->stack) {
+        struct node *node = run->stack, *parent = node->parent;
+        run->stack = node->next;
+        node_unref(node);
+        node_done(run, parent);
+    }
+    for (size_t i = 0; i < run->link_room; i++)
+        if (run->links[i].ino) {
+            free(run->links[i].name);
+            node_unref(run->links[i].directory);
+        }
+    free(run->links);
+}
+
+static int open_root(struct run *run, int source, int target)
+{
+    struct node *root = run->root = node_new(NULL, "");
+
+    if (!root)
+        return -ENOMEM;
+    root->source = ok_open_directory(source, ".", false);
+    if (root->source < 0)
+        return root->source;
+    root->target = ok_open_directory(target, ".", false);
+    if (root->target < 0)
+        return root->target;
+    if (fstat(root->source, &root->status))
+        return -errno;
+    run->context.device = root->status.st_dev;
+    /* What is made in the target must not inherit a group or an ACL from it. */
+    struct entries entries = {0};
+    int error = ok_entries_read(&entries, root->target);
+    if (!error && entries.count)
+        error = -ENOTEMPTY;
+    ok_entries_free(&entries);
+    if (!error)
+        error = ok_copy_prepare_root(root->target);
+    if (!error) {
+        root->pins = 1;
+        root->references++; /* the work's; the first is the run's own */
+        run->stack = root;
+    }
+    return error;
+}
+
+int ok_copy_tree(int source, int target, uint64_t flags, int threads, struct ok_copy_progress *progress, char *where,
+                 size_t where_size)
+{
+    struct run run = {
+        .context = {.progress = progress, .flags = flags, .privileged = geteuid() == 0},
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .work = PTHREAD_COND_INITIALIZER,
+        .linked = PTHREAD_COND_INITIALIZER,
+        .where = where,
+        .where_size = where_size,
+    };
+
+    if (where_size)
+        where[0] = 0;
+    if (threads <= 0) {
+        long processors = sysconf(_SC_NPROCESSORS_ONLN);
+        threads = processors < 1 ? 1 : processors > 4 ? 4 : (int)processors;
+    }
+    int error = open_root(&run, source, target);
+    if (!error)
+        error = start_and_wait(&run, threads > MAX_THREADS ? MAX_THREADS : threads);
+    if (error && !run.error)
+        run.error = error;
+    if (run.root) {
+        discard(&run);
+        apply_late_modes(&run);
+        if (run.root->source >= 0)
+            close(run.root->source);
+        if (run.root->target >= 0)
+            close(run.root->target);
+        node_unref(run.root);
+    }
+    pthread_mutex_destroy(&run.lock);
+    pthread_cond_destroy(&run.work);
+    pthread_cond_destroy(&run.linked);
+    return run.error;
+}
