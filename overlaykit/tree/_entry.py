@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 __all__ = ["TreeEntry"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class TreeEntry:
     """What :meth:`Tree.scandir` yields; :class:`os.DirEntry`'s habits, without a descriptor behind it.
 
@@ -23,13 +21,21 @@ class TreeEntry:
     :param path: the path from the root of the tree.
     :param format: the file type bits, as :func:`stat.S_IFMT` gives them.
     :param ino: the inode number.
+
+    Not a frozen dataclass, whose construction would take most of the time of listing a directory; treat it as one.
     """
 
-    tree: Tree
-    name: str
-    path: str
-    format: int
-    ino: int
+    __slots__ = ("format", "ino", "name", "path", "tree")
+
+    def __init__(self, tree: Tree, name: str, path: str, format: int, ino: int) -> None:
+        self.tree = tree
+        self.name = name
+        self.path = path
+        self.format = format
+        self.ino = ino
+
+    def __repr__(self) -> str:
+        return f"<TreeEntry {self.path!r}>"
 
     def inode(self) -> int:
         """Return the inode number."""

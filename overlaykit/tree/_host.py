@@ -124,22 +124,24 @@ class HostTree(Tree):
         from .. import linux
         from ._writers import is_detached, writers
 
-        fd = self.fileno()
         if self._readonly:
             return
-        if is_detached(fd):
-            try:
+        fd = self._open("", os.O_PATH | os.O_DIRECTORY)
+        try:
+            if is_detached(fd):
                 linux.set_readonly(fd)
-            except OSError as error:
-                if error.errno != errno.EBUSY:
-                    raise
-                users = writers(fd)
-                what = ", ".join(users) or "a file mapped into memory, or held by a process that cannot be looked into"
-                raise errors.LayerInUseError(
-                    f"still open for writing: {what}; close it, or end the process that holds it, and try again",
-                    users=users,
-                ) from error
-            self._sealed_mount = True
+                self._sealed_mount = True
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            users = writers(fd)
+            what = ", ".join(users) or "a file mapped into memory, or held by a process that cannot be looked into"
+            raise errors.LayerInUseError(
+                f"still open for writing: {what}; close it, or end the process that holds it, and try again",
+                users=users,
+            ) from error
+        finally:
+            os.close(fd)
         self._readonly = self._sealed = True
 
     def unseal(self) -> None:
@@ -149,7 +151,11 @@ class HostTree(Tree):
         if self._sealed_mount:
             from .. import linux
 
-            linux.set_writable(self.fileno())
+            fd = self._open("", os.O_PATH | os.O_DIRECTORY)
+            try:
+                linux.set_writable(fd)
+            finally:
+                os.close(fd)
         self._readonly = self._sealed = self._sealed_mount = False
 
     # -- paths and errors ----------------------------------------------------------------------------------------
@@ -325,9 +331,11 @@ class HostTree(Tree):
         names, types, inodes = self._list(path)
         above = os.fsdecode(path).strip("/")
         prefix = "" if above in ("", ".") else above + "/"
-        return (
-            TreeEntry(self, name, prefix + name, kind << 12, inode)
-            for name, kind, inode in zip(names, types, inodes, strict=True)
+        return iter(
+            [
+                TreeEntry(self, name, prefix + name, kind << 12, inode)
+                for name, kind, inode in zip(names, types, inodes, strict=True)
+            ]
         )
 
     def listdir(self, path: StrOrBytesPath = "") -> list[str]:
