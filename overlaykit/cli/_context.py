@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import DriverUnavailableError, NotFoundError, UnknownDriverError
+
 if TYPE_CHECKING:
     from ..plugin import PluginManager
     from ..store import Store
@@ -41,13 +43,32 @@ class Context:
         from ..store import open_store
 
         options = self.options
-        return open_store(
-            self.store_path,
-            driver=options.driver,
-            durability=options.durability or "commit",
-            options=options.options or None,
-            create=create,
-        )
+        self._check_lasting()
+        try:
+            return open_store(
+                self.store_path,
+                driver=options.driver,
+                durability=options.durability or "commit",
+                options=options.options or None,
+                create=create,
+            )
+        except UnknownDriverError:
+            raise
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"there is no store in {self.store_path}; overlaykit import and overlaykit prepare KEY make one",
+                filename=self.store_path,
+            ) from error
+
+    def _check_lasting(self) -> None:
+        if self.options.driver != "auto":
+            spec = self.plugins().get(self.options.driver).spec
+            if not spec.needs_path:
+                reason = "it forgets everything when the command ends"
+                raise DriverUnavailableError(
+                    f"the driver {spec.name} is of no use here: {reason}; name another, or try overlaykit demo",
+                    reason=reason,
+                )
 
     def plugins(self) -> PluginManager:
         """Return the plugin manager with all installed plugins."""

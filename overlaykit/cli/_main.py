@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ._exit import ExitCode, UsageError, exit_code
 from ._help import help_text
 from ._table import COMMANDS, find_command
+from ._words import split_words, switched_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +23,6 @@ __all__ = ["run"]
 
 def run(words: list[str]) -> int:
     """Run the command line; see :func:`overlaykit.cli.main`."""
-    from ._parse import switched_on
-
     _prepare_streams()
     as_json, debug = switched_on(words, "--json"), switched_on(words, "--debug")
     try:
@@ -48,8 +47,6 @@ def run(words: list[str]) -> int:
 
 
 def _run(words: list[str]) -> int:
-    from ._parse import split_words
-
     name, rest = split_words(words)
     if name in (None, "help"):
         return _help(words if name is None else rest)
@@ -60,8 +57,6 @@ def _run(words: list[str]) -> int:
 
 
 def _help(words: list[str]) -> int:
-    from ._parse import split_words
-
     if "--version" in words:
         from overlaykit import __version__
 

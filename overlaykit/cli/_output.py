@@ -46,6 +46,10 @@ class Output:
         """Write a line, as it is; drawn lines become ASCII where the encoding lacks them."""
         sys.stdout.write((text if self.unicode else text.translate(_ASCII)) + "\n")
 
+    def flush(self) -> None:
+        """Let a reader see what was written so far."""
+        sys.stdout.flush()
+
     def name(self, text: str) -> str:
         """Return a file name or key for a line of its own: exact for programs, made safe for a terminal."""
         return printable(text) if self.terminal else text

@@ -52,7 +52,7 @@ COMMANDS = (
     Command("drivers", "", "list the drivers, and why one cannot be used here", _ABOUT),
     Command("plugins", "", "list the plugins, their commands and problems", _ABOUT),
     Command("doctor", "", "check kernel, file system, store and plugins", _ABOUT),
-    Command("conformance", "NAME [TEST...]", "test a driver against the conformance suite", _ABOUT),
+    Command("conformance", "NAME", "test a driver against the conformance suite", _ABOUT),
 )
 
 

@@ -1,0 +1,78 @@
+"""Starts pytest and reads what it reports."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import OverlaykitError, UnsupportedError
+from ._result import REPORT_FD, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+__all__ = ["run_suite"]
+
+
+def run_suite(driver: str, extra: Sequence[str]) -> Iterator[Result]:
+    """Run the conformance suite on a driver and yield each test's result as it ends.
+
+    :param driver: its name.
+    :param extra: further arguments for pytest.
+    :raises UnsupportedError: pytest or hypothesis is not installed.
+    :raises OverlaykitError: the suite could not be run; the message is pytest's own.
+    """
+    missing = [name for name in ("pytest", "hypothesis") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UnsupportedError(
+            f"the conformance suite needs {' and '.join(missing)}: pip install overlaykit[conformance]"
+        )
+    with tempfile.TemporaryDirectory(prefix="overlaykit-suite-") as directory:
+        # A configuration of its own: the working directory's is about other tests.
+        configuration = Path(directory, "pytest.ini")
+        configuration.write_text("[pytest]\n")
+        log = Path(directory, "log")
+        words = [sys.executable, "-P", "-m", "pytest", "--pyargs", "overlaykit.conformance"]
+        words += ["-c", str(configuration), "--rootdir", directory, "-p", "no:cacheprovider", "-q"]
+        words += ["-p", "overlaykit.cli.suite.reporter", "--overlaykit-driver", driver, *extra]
+        with open(log, "wb") as output:
+            code = yield from _read_results(words, output.fileno())
+        if code not in (0, 1):
+            raise OverlaykitError(f"the conformance suite could not be run: {_last_words(log)}")
+
+
+def _read_results(words: list[str], log: int) -> Generator[Result, None, int]:
+    reader, writer = os.pipe()
+    with open(reader, encoding="utf-8") as lines:
+        try:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[writer],
+                env=os.environ | {REPORT_FD: str(writer)},
+            )
+        finally:
+            os.close(writer)
+        try:
+            for line in lines:
+                yield Result.from_line(line)
+            return process.wait()
+        finally:
+            # Reached early where the reader stops: interrupted, or its output closed.
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            process.wait()
+
+
+def _last_words(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("ERROR:", "E  ", "Error"))]
+    return (errors or lines or ["pytest said nothing"])[-1]
