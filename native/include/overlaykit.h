@@ -13,5 +13,6 @@
 #include "../cdef/copy.h"
 #include "../cdef/mount.h"
 #include "../cdef/open.h"
+#include "../cdef/scan.h"
 
 #endif

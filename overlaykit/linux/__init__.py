@@ -28,6 +28,7 @@ from ._open import (
     RESOLVE_NO_XDEV,
     openat2,
 )
+from ._scan import Scan, ScanEntry, ScanFlag, scan_layer
 from ._trees import TreeUsage, remove_tree, tree_usage
 
 __all__ = [
@@ -40,6 +41,9 @@ __all__ = [
     "CopyProgress",
     "CopyResult",
     "MountMethod",
+    "Scan",
+    "ScanEntry",
+    "ScanFlag",
     "TreeUsage",
     "attach",
     "available",
@@ -50,6 +54,7 @@ __all__ = [
     "overlay_mount",
     "overlay_mount_pair",
     "remove_tree",
+    "scan_layer",
     "set_readonly",
     "set_writable",
     "syncfs",

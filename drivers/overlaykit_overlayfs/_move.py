@@ -1,0 +1,124 @@
+"""Renaming directories that come from a layer below.
+
+The kernel says EXDEV there: without ``redirect_dir``, which needs root and makes layers depend on each other's paths,
+it would have to copy. So it is copied here, beside the destination, under a name that the tree does not show, and
+renamed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from overlaykit.tree import RenameFlag
+
+from ._copying import copy_attributes, copy_directory, remove
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from overlaykit.tree import HostTree
+
+    from ._journal import Journal
+
+__all__ = ["exchange", "move_directory"]
+
+Join = "Callable[[str], None]"
+
+
+def _passing(journal: Journal, path: str) -> tuple[str, str]:
+    """Return a path's directory, and the path of a passing object in it."""
+    parent = os.path.dirname(path)
+    name = f"{journal.token}{secrets.token_hex(6)}"
+    return parent, f"{parent}/{name}" if parent else name
+
+
+def _status(raw: HostTree, path: str) -> os.stat_result | None:
+    try:
+        return raw.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def move_directory(
+    raw: HostTree, journal: Journal, join: Callable[[str], None], source: str, target: str, flags: RenameFlag
+) -> None:
+    """Rename a directory by copying; the caller holds the snapshot's lock.
+
+    The new name appears whole, then the old one goes. Whoever looks meanwhile sees both, never neither.
+
+    :param join: keeps the names of a file together; see :func:`copy_directory`.
+    :raises OSError: ENOTEMPTY as rename(2); or the storage fails: everything is as it was.
+    """
+    replaced = _status(raw, target)
+    if replaced is not None and raw.listdir(target):
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), source, None, target)
+    parent, passing = _passing(journal, target)
+    before = raw.stat(parent)
+    journal.write("passing", passing)
+    try:
+        copy_directory(raw, join, source, passing)
+        journal.write("move", passing, source)
+        raw.rename(passing, target, flags=flags)
+    except BaseException:
+        _undo_copy(raw, journal, passing, parent, before)
+        raise
+    try:
+        remove(raw, source)
+    except BaseException:
+        # What was removed already comes back from the copy.
+        copy_directory(raw, join, target, source)
+        remove(raw, target)
+        if replaced is not None:
+            raw.mkdir(target, 0o700)
+            copy_attributes(raw, target, target, replaced)
+        raw.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+        journal.clear()
+        raise
+    journal.clear()
+
+
+def _undo_copy(raw: HostTree, journal: Journal, passing: str, parent: str, before: os.stat_result) -> None:
+    with suppress(FileNotFoundError):
+        remove(raw, passing)
+    raw.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+    journal.clear()
+
+
+def exchange(raw: HostTree, journal: Journal, join: Callable[[str], None], first: str, second: str) -> None:
+    """Exchange two names of which at least one is a directory of a layer; the caller holds the snapshot's lock.
+
+    Each such directory is first replaced by a copy at its own place, which for a moment is there in part; the
+    exchange itself is atomic.
+
+    :raises OSError: the storage fails: everything is as it was.
+    """
+    for path in (first, second):
+        if raw.is_dir(path, follow_symlinks=False):
+            _settle(raw, journal, join, path)
+    raw.rename(first, second, flags=RenameFlag.EXCHANGE)
+
+
+def _settle(raw: HostTree, journal: Journal, join: Callable[[str], None], path: str) -> None:
+    """Make a directory one that the kernel renames: one that no layer below has a part in."""
+    parent, passing = _passing(journal, path)
+    before = raw.stat(parent)
+    journal.write("passing", passing)
+    try:
+        copy_directory(raw, join, path, passing)
+    except BaseException:
+        _undo_copy(raw, journal, passing, parent, before)
+        raise
+    journal.write("replace", passing, path)
+    try:
+        remove(raw, path)
+    except BaseException:
+        copy_directory(raw, join, passing, path)
+        _undo_copy(raw, journal, passing, parent, before)
+        raise
+    raw.rename(passing, path)
+    raw.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+    journal.clear()
