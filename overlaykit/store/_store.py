@@ -15,7 +15,7 @@ from ._names import check_labels, check_name, new_id, plain_labels, show
 from ._working import Working
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import EllipsisType, TracebackType
     from typing import Self
@@ -145,6 +145,36 @@ class Store:
             stack.enter_context(self._engine.trees.hold(own, key))
             info = self._engine.prepare(own, key, parent, texts, transient=True)
             return Working(self, self._engine, info, stack.pop_all())
+
+    def import_tree(
+        self,
+        source: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> SnapshotInfo:
+        """Make a committed snapshot without a parent from a directory or a tar archive.
+
+        A tar archive may be plain or compressed (gzip, bzip2, xz). Names that begin with ``.wh.`` are names like any
+        other. Whatever names, links and ``..`` an archive has, nothing outside the snapshot is read or written.
+
+        Where the caller may not set an owner, make a device node or set an extended attribute, it is left out, and
+        the labels ``overlaykit.import.owners``, ``.devices`` and ``.xattrs`` have the number of those, if any.
+        Sockets are left out and counted by ``.sockets``.
+
+        :param source: the directory or the archive.
+        :param name: what to call it; ``None`` for a generated name.
+        :param labels: further labels.
+        :param progress: called now and then with the entries and the bytes written so far.
+        :raises NotFoundError: there is no such source.
+        :raises ImportSourceError: it is neither, or a damaged archive; nothing is left of it.
+        :raises ExistsError: the name is taken.
+        :raises StoreFullError: it does not fit.
+        """
+        from ._import import import_tree
+
+        return import_tree(self, source, name, plain_labels(labels), progress)
 
     def commit(self, key: str, name: str | None = None, *, labels: Mapping[str, str] | None = None) -> SnapshotInfo:
         """Turn an active snapshot into a committed one: ``key`` disappears, ``name`` appears.
