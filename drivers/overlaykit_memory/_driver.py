@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from overlaykit import errors
 from overlaykit.driver import Capability, Driver, Probe, Usage
 
+from ._changes import changes
 from ._snapshot import Snapshot, World
 from ._tree import MemoryTree
 from ._usage import usage
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from overlaykit.driver import DriverConfig, SnapshotId
+    from overlaykit.driver import Change, DriverConfig, SnapshotId
 
 __all__ = ["CAPABILITIES", "MemoryDriver", "probe"]
 
@@ -100,6 +101,13 @@ class MemoryDriver(Driver):
 
     def ids(self) -> Iterator[SnapshotId]:
         return iter(list(self._snapshots))
+
+    def changes(self, id: SnapshotId, parent: SnapshotId | None) -> Iterator[Change]:
+        snapshot = self._get(id)
+        below = None if parent is None else self._get(parent)
+        if below is None or below is not snapshot.parent:
+            return super().changes(id, parent)
+        return iter(changes(snapshot, below))
 
     def cleanup(self) -> None:
         while self._trash:

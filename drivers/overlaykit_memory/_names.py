@@ -14,11 +14,13 @@ from . import _acl
 from ._file import MemoryFile, drop_privileges
 from ._node import Directory, File, Node, Symlink, encode, kind_of
 from ._rename import rename
-from ._resolve import Last, Place, failure, locate, text
+from ._resolve import Last, Place, failure, is_long, locate, text, walk
 from ._view import View
 
 if TYPE_CHECKING:
     from overlaykit.tree import StrOrBytesPath
+
+    from ._resolve import Given
 
 __all__ = ["Names"]
 
@@ -40,18 +42,29 @@ class Names(View):
             self._check_open()
             raise failure(errno.EROFS, path, other)
 
-    def _parent(self, path: StrOrBytesPath) -> Place:
-        """Return where a path leads whose last component is not to be followed. The caller holds the lock."""
-        return locate(self._snapshot, text(path), path, follow=False, slash_follows=False)
+    def _parent(self, path: StrOrBytesPath, given: Given | None = None) -> Place:
+        """Return where a path leads whose last component is not to be followed. The caller holds the lock.
 
-    def _vacant(self, path: StrOrBytesPath, given: tuple[StrOrBytesPath, ...], *, directory: bool = False) -> Place:
-        """Return a place where something can be made. The caller holds the lock.
+        :param given: the paths that an error names, where that is not this one.
+        """
+        return walk(self._snapshot, path, given or (path,), follow=False, slash_follows=False)
+
+    def _named(self, path: StrOrBytesPath) -> Place:
+        """Return the place of a name that is to be removed. The caller holds the lock."""
+        place = self._parent(path)
+        if is_long(place.name):
+            raise failure(errno.ENAMETOOLONG, path)
+        return place
+
+    def _check_vacant(self, place: Place, given: Given, *, directory: bool = False) -> Place:
+        """Check that something can be made at a place; return it.
 
         :raises OSError: EEXIST: something is there; ENOENT: slashes follow the name of what is no directory.
         """
-        place = locate(self._snapshot, text(path), path, follow=False, slash_follows=False)
         if place.node is not None:
             raise failure(errno.EEXIST, *given)
+        if is_long(place.name):
+            raise failure(errno.ENAMETOOLONG, *given)
         if place.slash and not directory:
             raise failure(errno.ENOENT, *given)
         return place
@@ -87,32 +100,32 @@ class Names(View):
     def mkdir(self, path: StrOrBytesPath, mode: int = 0o777) -> None:
         with self._snapshot.lock:
             self._check_write(path)
-            self._make(self._vacant(path, (path,), directory=True), stat.S_IFDIR | mode & 0o1777)
+            self._make(self._check_vacant(self._parent(path), (path,), directory=True), stat.S_IFDIR | mode & 0o1777)
 
     def mknod(self, path: StrOrBytesPath, mode: int, device: int = 0) -> None:
         kind = stat.S_IFMT(mode) or stat.S_IFREG
         with self._snapshot.lock:
             self._check_write(path)
-            if kind == stat.S_IFDIR:
+            place = self._parent(path)
+            if kind == stat.S_IFDIR or (kind == stat.S_IFCHR and device == 0):
                 raise failure(errno.EPERM, path)
             if kind not in (stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK):
                 raise failure(errno.EINVAL, path)
-            place = self._vacant(path, (path,))
-            if kind == stat.S_IFCHR and device == 0:
-                raise failure(errno.EPERM, path)
-            node = self._make(place, kind | mode & 0o7777)
+            node = self._make(self._check_vacant(place, (path,)), kind | mode & 0o7777)
             if kind in (stat.S_IFCHR, stat.S_IFBLK):
                 node.rdev = device
 
     def symlink(self, target: str | bytes, path: StrOrBytesPath) -> None:
+        given: Given = (target, path)
         with self._snapshot.lock:
             self._check_write(target, path)
+            place = self._parent(path, given)
             content = text(target)
             if not content:
-                raise failure(errno.ENOENT, target, path)
+                raise failure(errno.ENOENT, *given)
             if len(encode(content)) > _TARGET_MAX:
-                raise failure(errno.ENAMETOOLONG, target, path)
-            node = self._make(self._vacant(path, (target, path)), stat.S_IFLNK | 0o777)
+                raise failure(errno.ENAMETOOLONG, *given)
+            node = self._make(self._check_vacant(place, given), stat.S_IFLNK | 0o777)
             assert isinstance(node, Symlink)
             node.target = content
 
@@ -120,12 +133,15 @@ class Names(View):
         with self._snapshot.lock:
             snapshot = self._snapshot
             self._check_write(src, dst)
-            source = locate(snapshot, text(src), src, follow=False)
+            source = walk(snapshot, src, (src, dst), follow=False, slash_follows=True)
+            place = self._parent(dst, (src, dst))
+            if is_long(source.name):
+                raise failure(errno.ENAMETOOLONG, src, dst)
             if source.node is None:
                 raise failure(errno.ENOENT, src, dst)
             if source.slash and not isinstance(source.node, Directory):
                 raise failure(errno.ENOTDIR, src, dst)
-            place = self._vacant(dst, (src, dst))
+            self._check_vacant(place, (src, dst))
             if isinstance(source.node, Directory):
                 raise failure(errno.EPERM, src, dst)
             if source.node.nlink >= _LINK_MAX:
@@ -144,7 +160,7 @@ class Names(View):
     def unlink(self, path: StrOrBytesPath) -> None:
         with self._snapshot.lock:
             self._check_write(path)
-            place = self._parent(path)
+            place = self._named(path)
             node = place.node
             if node is None:
                 raise failure(errno.ENOENT, path)
@@ -161,7 +177,7 @@ class Names(View):
     def rmdir(self, path: StrOrBytesPath) -> None:
         with self._snapshot.lock:
             self._check_write(path)
-            place = self._parent(path)
+            place = self._named(path)
             if place.last is not Last.NAME:
                 codes = {Last.ROOT: errno.EBUSY, Last.DOT: errno.EINVAL, Last.DOTDOT: errno.ENOTEMPTY}
                 raise failure(codes[place.last], path)
@@ -181,8 +197,6 @@ class Names(View):
     def rename(self, src: StrOrBytesPath, dst: StrOrBytesPath, *, flags: RenameFlag = RenameFlag.NONE) -> None:
         with self._snapshot.lock:
             self._check_write(src, dst)
-            if flags & ~3 or flags == RenameFlag.NOREPLACE | RenameFlag.EXCHANGE:
-                raise failure(errno.EINVAL, src, dst)
             rename(self._snapshot, src, dst, flags)
 
     # -- files ---------------------------------------------------------------------------------------------------
@@ -211,8 +225,8 @@ class Names(View):
         if flags & (os.O_CREAT | _O_NOFOLLOW):
             place = locate(
                 self._snapshot,
-                text(path),
                 path,
+                (path,),
                 follow=not (exclusive or flags & _O_NOFOLLOW),
                 slash_follows=not flags & os.O_CREAT,
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from overlaykit.tree import RenameFlag
 
 from ._node import Directory
-from ._resolve import Last, failure, locate, text
+from ._resolve import Last, failure, is_long, walk
 
 if TYPE_CHECKING:
     from overlaykit.tree import StrOrBytesPath
@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["rename"]
 
+_KNOWN = RenameFlag.NOREPLACE | RenameFlag.EXCHANGE
+
 
 def rename(snapshot: Snapshot, src: StrOrBytesPath, dst: StrOrBytesPath, flags: RenameFlag) -> None:
     """Rename. The caller holds the lock; the checks come in the kernel's order (``do_renameat2``, ``vfs_rename``).
 
     :raises OSError: as renameat2(2).
     """
-    source = locate(snapshot, text(src), src, follow=False, slash_follows=False)
-    target = locate(snapshot, text(dst), dst, follow=False, slash_follows=False)
+    if int(flags) & ~int(_KNOWN):
+        raise failure(errno.EINVAL, src, dst)
+    source = walk(snapshot, src, (src, dst), follow=False, slash_follows=False)
+    target = walk(snapshot, dst, (src, dst), follow=False, slash_follows=False)
     code = _refusal(snapshot, source, target, flags)
     if code:
         raise failure(code, src, dst)
@@ -75,13 +79,21 @@ def _arrive(snapshot: Snapshot, node: Node, old: tuple[int, str], new: tuple[int
 
 def _refusal(snapshot: Snapshot, source: Place, target: Place, flags: RenameFlag) -> int:
     """Return the errno of what is wrong with the two places, 0 where nothing is."""
+    if Last.ROOT in (source.last, target.last):
+        return errno.EEXIST if target.last is Last.ROOT and flags & RenameFlag.NOREPLACE else errno.EBUSY
+    if flags == _KNOWN:
+        return errno.EINVAL
     if source.last is not Last.NAME:
         return errno.EBUSY
     if target.last is not Last.NAME:
         return errno.EEXIST if flags & RenameFlag.NOREPLACE else errno.EBUSY
+    if is_long(source.name):
+        return errno.ENAMETOOLONG
     exchange = bool(flags & RenameFlag.EXCHANGE)
     if source.node is None:
         return errno.ENOENT
+    if is_long(target.name):
+        return errno.ENAMETOOLONG
     if flags & RenameFlag.NOREPLACE and target.node is not None:
         return errno.EEXIST
     if exchange:

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from ._node import Node
     from ._snapshot import Snapshot
 
-__all__ = ["Last", "Place", "failure", "locate", "text"]
+__all__ = ["Given", "Last", "Place", "failure", "is_long", "locate", "text", "walk"]
 
 _NAME_MAX = 255
 _LINKS_MAX = 40
+
+
+Given = tuple["StrOrBytesPath"] | tuple["StrOrBytesPath", "StrOrBytesPath"]
+"""The path or paths of an operation, as its caller gave them."""
 
 
 class Last(enum.Enum):
@@ -74,23 +78,44 @@ def text(path: StrOrBytesPath) -> str:
     return name
 
 
-def locate(snapshot: Snapshot, path: str, given: StrOrBytesPath, *, follow: bool, slash_follows: bool = True) -> Place:
+def is_long(name: str) -> bool:
+    """Tell whether a name has more bytes than a name may have."""
+    return len(name) > _NAME_MAX or (not name.isascii() and len(encode(name)) > _NAME_MAX)
+
+
+def locate(
+    snapshot: Snapshot, path: StrOrBytesPath, given: Given, *, follow: bool, slash_follows: bool = True
+) -> Place:
+    """Walk a path to what it names; see :func:`walk`.
+
+    :raises OSError: ENOENT, ENOTDIR, ELOOP or ENAMETOOLONG.
+    """
+    place = walk(snapshot, path, given, follow=follow, slash_follows=slash_follows)
+    if is_long(place.name):
+        raise failure(errno.ENAMETOOLONG, *given)
+    return place
+
+
+def walk(snapshot: Snapshot, path: StrOrBytesPath, given: Given, *, follow: bool, slash_follows: bool) -> Place:
     """Walk a path.
 
-    :param path: from :func:`text`.
-    :param given: the path for errors.
+    :param path: the path as the caller gave it.
+    :param given: the path or paths that an error names.
     :param follow: whether to follow a symbolic link at the end.
     :param slash_follows: whether to follow one before trailing slashes, as the kernel does where the path itself is
         wanted, but not where its directory is (mkdir, unlink, rename ...).
-    :raises OSError: ENOENT, ENOTDIR, ELOOP or ENAMETOOLONG on the way to the last component, which may be missing.
+    :raises OSError: ENOENT, ENOTDIR, ELOOP or ENAMETOOLONG on the way to the last component, which may be missing or
+        too long.
     """
-    todo = path.split("/")[::-1]
-    slash = path.endswith("/")
+    whole = text(path)
+    todo = whole.split("/")[::-1]
+    slash = whole.endswith("/")
     root = snapshot.node(snapshot.root)
     assert isinstance(root, Directory)
     current = root
     place = Place(current, "", current, Last.ROOT, slash)
     links = 0
+    walked = False
     while todo:
         part = todo.pop()
         if not part:
@@ -98,22 +123,24 @@ def locate(snapshot: Snapshot, path: str, given: StrOrBytesPath, *, follow: bool
         # What follows the last component is empty strings alone: the trailing slashes.
         final = not any(todo)
         if part == ".":
-            place = Place(current, "", current, Last.DOT, slash)
+            if walked:
+                place = Place(current, "", current, Last.DOT, slash)
             continue
+        walked = True
         if part == "..":
             above = snapshot.node(current.home[0])
             assert isinstance(above, Directory)
             current = above
             place = Place(current, "", current, Last.DOTDOT, slash)
             continue
-        if len(part) > _NAME_MAX or (not part.isascii() and len(encode(part)) > _NAME_MAX):
-            raise failure(errno.ENAMETOOLONG, given)
+        if not final and is_long(part):
+            raise failure(errno.ENAMETOOLONG, *given)
         ino = current.entries.get(part)
         node = None if ino is None else snapshot.node(ino)
-        if isinstance(node, Symlink) and (not final or follow or (slash and slash_follows)):
+        if isinstance(node, Symlink) and (not final or (slash_follows if slash else follow)):
             links += 1
             if links > _LINKS_MAX:
-                raise failure(errno.ELOOP, given)
+                raise failure(errno.ELOOP, *given)
             target = node.target
             if target.startswith("/"):
                 current = root
@@ -126,8 +153,8 @@ def locate(snapshot: Snapshot, path: str, given: StrOrBytesPath, *, follow: bool
         if final:
             return Place(current, part, node, Last.NAME, slash)
         if node is None:
-            raise failure(errno.ENOENT, given)
+            raise failure(errno.ENOENT, *given)
         if not isinstance(node, Directory):
-            raise failure(errno.ENOTDIR, given)
+            raise failure(errno.ENOTDIR, *given)
         current = node
     return place

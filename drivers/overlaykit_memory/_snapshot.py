@@ -81,13 +81,15 @@ class Snapshot:
     and leaves it after.
     """
 
-    __slots__ = ("base", "dev", "frozen", "lock", "opened", "own", "parent", "root", "world", "writers")
+    __slots__ = ("base", "dev", "frozen", "lock", "opened", "own", "parent", "root", "table", "world", "writers")
 
     def __init__(self, world: World, parent: Snapshot | None) -> None:
         self.world = world
         self.parent = parent
-        self.base: dict[int, Node] = {} if parent is None else parent.table()
+        self.base: dict[int, Node] = {} if parent is None else parent.table
         self.own: dict[int, Node] = {}
+        #: What it shows, once committed, for its children to look up.
+        self.table: dict[int, Node] = {}
         self.dev = next(world.devices)
         #: Reentrant, since a file that the garbage collector finds may be closed in the middle of anything.
         self.lock = threading.RLock()
@@ -101,12 +103,6 @@ class Snapshot:
             self.own[self.root] = fresh_root(world, self.root)
         else:
             self.root = parent.root
-
-    def table(self) -> dict[int, Node]:
-        """Return the inodes that this committed snapshot shows, for its children to look up."""
-        if not self.base:
-            return self.own
-        return Table(self.own, self.base) if self.own else self.base
 
     def node(self, ino: int) -> Node:
         """Return an inode as this snapshot shows it."""
@@ -140,6 +136,10 @@ class Snapshot:
             if self.writers:
                 self.refuse()
             self.frozen = True
+            if self.parent is None:
+                self.table = self.own
+            else:
+                self.table = Table(self.own, self.base) if self.own else self.base
 
     def refuse(self) -> NoReturn:
         """Raise that files are open for writing."""

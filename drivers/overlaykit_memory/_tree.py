@@ -81,9 +81,9 @@ class MemoryTree(Names):
     def truncate(self, path: StrOrBytesPath, length: int) -> None:
         with self._snapshot.lock:
             self._check_write(path)
+            found = self._find(path, True)
             if length < 0:
                 raise failure(errno.EINVAL, path)
-            found = self._find(path, True)
             if not isinstance(found, File):
                 raise failure(errno.EISDIR if isinstance(found, Directory) else errno.EINVAL, path)
             if length > MAX_SIZE:
@@ -98,8 +98,8 @@ class MemoryTree(Names):
     ) -> None:
         with self._snapshot.lock:
             self._check_write(path)
-            name = _xattr.check_set(name, value, flags, path)
             found = self._find(path, follow_symlinks)
+            name = _xattr.check_set(name, value, flags, path)
             twin = found.copy()
             _xattr.set_(twin, name, bytes(value), flags, path)
             node = self._snapshot.mine(found.ino)
@@ -108,8 +108,8 @@ class MemoryTree(Names):
     def removexattr(self, path: StrOrBytesPath, name: str, *, follow_symlinks: bool = True) -> None:
         with self._snapshot.lock:
             self._check_write(path)
-            name = _xattr.check_name(name, path)
             found = self._find(path, follow_symlinks)
+            name = _xattr.check_name(name, path)
             twin = found.copy()
             _xattr.remove(twin, name, path)
             node = self._snapshot.mine(found.ino)

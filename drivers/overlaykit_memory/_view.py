@@ -78,9 +78,8 @@ class View(Tree):
 
     def _find_long(self, path: StrOrBytesPath, follow: bool) -> Node:
         self._check_open()
-        name = text(path)
         with self._snapshot.lock:
-            place = locate(self._snapshot, name, path, follow=follow)
+            place = locate(self._snapshot, path, (path,), follow=follow)
         if place.node is None:
             raise failure(errno.ENOENT, path)
         if place.slash and not isinstance(place.node, Directory):

@@ -107,7 +107,9 @@ def set_(node: Node, name: str, value: bytes, flags: int, path: StrOrBytesPath) 
         return
     if name.startswith("user.") and not _takes_user(node):
         raise failure(errno.EPERM, path)
-    if name == CAPABILITY and _CAPABILITY_SIZES.get(int.from_bytes(value[:4], "little") & ~0xFFFFFF) != len(value):
+    revision = int.from_bytes(value[:4], "little") & ~0xFFFFFF
+    # Linux lets root set an empty capability, which then cannot be read (EINVAL): here it is refused at once.
+    if name == CAPABILITY and _CAPABILITY_SIZES.get(revision) != len(value):
         raise failure(errno.EINVAL, path)
     _known(name, path)
     exists = name in (node.xattrs or {})
