@@ -6,7 +6,7 @@ import errno
 import os
 import struct
 
-__all__ = ["ACCESS", "DEFAULT", "Acl", "chmod", "decode", "encode", "equivalent_mode", "inherit"]
+__all__ = ["ACCESS", "DEFAULT", "Acl", "check", "chmod", "decode", "encode", "equivalent_mode", "inherit"]
 
 ACCESS = "system.posix_acl_access"
 DEFAULT = "system.posix_acl_default"
@@ -36,10 +36,10 @@ def _error(code: int) -> OSError:
 
 
 def decode(value: bytes) -> Acl | None:
-    """Read and check a list as an xattr carries it.
+    """Read a list as an xattr carries it.
 
     :returns: its entries; ``None`` for an empty one, which removes the list.
-    :raises OSError: EINVAL: malformed, out of order or without the mask it needs; EOPNOTSUPP: of another version.
+    :raises OSError: EINVAL: malformed; EOPNOTSUPP: of another version.
     """
     if not value:
         return None
@@ -50,22 +50,28 @@ def decode(value: bytes) -> Acl | None:
     if (len(value) - _HEADER.size) % _ENTRY.size:
         raise _error(errno.EINVAL)
     acl = []
+    for tag, permissions, who in _ENTRY.iter_unpack(value[_HEADER.size :]):
+        named = tag in (_USER, _GROUP)
+        if tag not in _NEXT or (named and who == _NOBODY):
+            raise _error(errno.EINVAL)
+        acl.append((tag, permissions, who if named else _NOBODY))
+    return tuple(acl) or None
+
+
+def check(acl: Acl) -> None:
+    """Check that a list says something sensible.
+
+    :raises OSError: EINVAL: out of order, incomplete, without the mask it needs, or with unknown permission bits.
+    """
     before: int | None = None
     named = False
-    for tag, permissions, who in _ENTRY.iter_unpack(value[_HEADER.size :]):
-        if tag not in _NEXT[before] or permissions & ~7:
+    for tag, permissions, _ in acl:
+        named = named or tag in (_USER, _GROUP)
+        if tag not in _NEXT[before] or permissions & ~7 or (tag == _OTHER and named and before != _MASK):
             raise _error(errno.EINVAL)
-        if tag in (_USER, _GROUP):
-            named = True
-            if who == _NOBODY:
-                raise _error(errno.EINVAL)
-        elif tag == _OTHER and named and before != _MASK:
-            raise _error(errno.EINVAL)
-        acl.append((tag, permissions, who if tag in (_USER, _GROUP) else _NOBODY))
         before = tag
-    if acl and before != _OTHER:
+    if before != _OTHER:
         raise _error(errno.EINVAL)
-    return tuple(acl) or None
 
 
 def encode(acl: Acl) -> bytes:

@@ -123,14 +123,14 @@ def set_(node: Node, name: str, value: bytes, flags: int, path: StrOrBytesPath) 
 def _set_acl(node: Node, name: str, value: bytes, path: StrOrBytesPath) -> None:
     try:
         acl = _acl.decode(value)
+        if isinstance(node, Symlink):
+            raise failure(errno.EOPNOTSUPP, path)
+        if name == _acl.DEFAULT and not isinstance(node, Directory) and acl is not None:
+            raise failure(errno.EACCES, path)
+        if acl is not None:
+            _acl.check(acl)
     except OSError as error:
         raise failure(error.errno or errno.EINVAL, path) from None
-    if isinstance(node, Symlink):
-        raise failure(errno.EOPNOTSUPP, path)
-    if name == _acl.DEFAULT and not isinstance(node, Directory):
-        if acl is None:
-            return
-        raise failure(errno.EACCES, path)
     if acl is None:
         _store(node, name, None)
         return
