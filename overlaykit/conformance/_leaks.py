@@ -1,0 +1,64 @@
+"""What a test must not leave in the process: descriptors, mounts, threads, children."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+__all__ = ["Resources", "leaked", "resources"]
+
+_DESCRIPTORS = next((path for path in ("/proc/self/fd", "/dev/fd") if Path(path).is_dir()), "")
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the process holds at one moment."""
+
+    descriptors: Counter[str]
+    mounts: Counter[str]
+    threads: Counter[str]
+    children: Counter[str]
+
+
+def resources(base: str) -> Resources:
+    """Count what the process holds now.
+
+    :param base: the directory that the driver's own lies in; other programs may mount what they like elsewhere.
+    """
+    mounts = _MOUNTS.read_text(errors="surrogateescape").splitlines() if _MOUNTS.exists() else []
+    return Resources(
+        descriptors=Counter(_descriptors()),
+        mounts=Counter(line for line in mounts if base in line),
+        threads=Counter(f"{thread.name} ({thread.ident})" for thread in threading.enumerate()),
+        children=Counter(str(child.pid) for child in psutil.Process().children(recursive=True)),
+    )
+
+
+def _descriptors() -> list[str]:
+    found: list[str] = []
+    if not _DESCRIPTORS:
+        return found
+    for number in os.listdir(_DESCRIPTORS):
+        try:
+            target = os.readlink(f"{_DESCRIPTORS}/{number}")
+        except OSError:
+            # The descriptor of this very listing.
+            continue
+        if target != f"/proc/{os.getpid()}/fd":
+            found.append(target)
+    return found
+
+
+def leaked(before: Resources, after: Resources) -> list[str]:
+    """Say, a line each, what is held ``after`` and was not ``before``."""
+    lines = []
+    for kind in ("descriptors", "mounts", "threads", "children"):
+        more: Counter[str] = getattr(after, kind) - getattr(before, kind)
+        lines += [f"{kind}: {number} more of {what}" for what, number in sorted(more.items())]
+    return lines

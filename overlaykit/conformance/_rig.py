@@ -1,0 +1,298 @@
+"""Short words for tests of a driver: layers, containers, and what holds around every one of them."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Self
+
+from ..driver import Change, ChangeKind, Driver, Durability, SnapshotId
+from ..tree import Aspect
+from ._describe import Layer, Portrait, apply, portrait, see
+from ._observer import Storage, differences, observe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from ..tree import Tree
+    from ._describe import Seen
+    from ._subject import Subject
+
+__all__ = ["Box", "Rig", "added", "deleted", "modified", "new_id"]
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_SAMPLE = 12
+"""So many committed snapshots are read through the driver before and after; the storage is observed whole."""
+
+
+def new_id() -> SnapshotId:
+    """Return an id as the store gives drivers."""
+    return SnapshotId("".join(secrets.choice(_ALPHABET) for _ in range(26)))
+
+
+def added(*paths: str) -> dict[str, tuple[ChangeKind, Aspect]]:
+    """Return the changes of paths that are new."""
+    return dict.fromkeys(paths, (ChangeKind.ADDED, Aspect.NONE))
+
+
+def deleted(*paths: str) -> dict[str, tuple[ChangeKind, Aspect]]:
+    """Return the changes of paths that are gone."""
+    return dict.fromkeys(paths, (ChangeKind.DELETED, Aspect.NONE))
+
+
+def modified(aspects: Aspect, *paths: str) -> dict[str, tuple[ChangeKind, Aspect]]:
+    """Return the changes of paths that differ in the same aspects."""
+    return dict.fromkeys(paths, (ChangeKind.MODIFIED, aspects))
+
+
+class Box:
+    """An active snapshot with its writable tree open: a container."""
+
+    def __init__(self, rig: Rig, id: SnapshotId, parent: SnapshotId | None) -> None:
+        self.rig = rig
+        self.id = id
+        self.parent = parent
+        self.tree = rig.track(rig.driver.tree(id, readonly=False))
+
+    def reopen(self) -> Tree:
+        """Close the tree and open it again: what only its memory held is lost."""
+        self.tree.close()
+        self.tree = self.rig.track(self.rig.driver.tree(self.id, readonly=False))
+        return self.tree
+
+    def changes(self) -> dict[str, tuple[ChangeKind, Aspect]]:
+        """Return how it differs from its parent, path to kind and aspects."""
+        return self.rig.changes(self.id, self.parent)
+
+    def commit(self) -> SnapshotId:
+        """Commit it; the tree is closed."""
+        self.tree.seal()
+        self.tree.close()
+        return self.rig.commit(self.id)
+
+    def remove(self) -> None:
+        """Close the tree and remove the snapshot."""
+        self.tree.close()
+        self.rig.remove(self.id)
+
+    def shows(self, expected: Mapping[str, Seen | str]) -> Box:
+        """Assert that it shows exactly this, here and in all it can become.
+
+        In the open tree, after it was opened again, committed and read, and in a container over that, which is
+        returned.
+        """
+        wanted = {path: what.encode() if isinstance(what, str) else what for path, what in expected.items()}
+        assert see(self.tree) == wanted
+        assert see(self.reopen()) == wanted, "not the same after the tree was closed and opened again"
+        id = self.commit()
+        assert see(self.rig.view(id)) == wanted, "not the same after the commit"
+        child = self.rig.box(id)
+        assert see(child.tree) == wanted, "not the same in a container over the committed layer"
+        return child
+
+
+class Rig:
+    """A driver over an empty directory; leaving removes every snapshot and checks what is left."""
+
+    def __init__(self, subject: Subject, space: Path, durability: Durability = Durability.NONE) -> None:
+        self.subject = subject
+        self.root = space / "driver"
+        self.root.mkdir()
+        self.storage = self.root if subject.spec.needs_path else None
+        self.driver: Driver = subject.create(self.root, durability)
+        self._trees: list[Tree] = []
+        self._parents: dict[SnapshotId, SnapshotId | None] = {}
+        self._active: set[SnapshotId] = set()
+        self._seen: dict[SnapshotId, Portrait] = {}
+        self._lower: Storage = {}
+        try:
+            self._come_and_go(None)
+            self._empty = frozenset(observe(self.storage))
+        except BaseException:
+            self.driver.close()
+            raise
+
+    # -- building ------------------------------------------------------------------------------------------------
+
+    def prepare(self, parent: SnapshotId | None = None) -> SnapshotId:
+        """Make an active snapshot."""
+        id = new_id()
+        self.driver.prepare(id, parent)
+        self._parents[id] = parent
+        self._active.add(id)
+        return id
+
+    def commit(self, id: SnapshotId) -> SnapshotId:
+        """Commit an active snapshot whose trees are closed."""
+        new = new_id()
+        self.driver.commit(id, new)
+        self._parents[new] = self._parents.pop(id)
+        self._active.discard(id)
+        self._observe()
+        return new
+
+    def remove(self, id: SnapshotId) -> None:
+        """Remove a snapshot of either kind."""
+        if id not in self._active:
+            self.check_lower()
+        self.driver.remove(id)
+        self._parents.pop(id)
+        self._active.discard(id)
+        if self._seen.pop(id, None) is not None:
+            self._lower = {}
+            self._observe()
+
+    def layer(self, layer: Layer, parent: SnapshotId | None = None) -> SnapshotId:
+        """Commit one layer over ``parent``."""
+        id = self.prepare(parent)
+        with self.driver.tree(id, readonly=False) as tree:
+            apply(tree, layer)
+            tree.seal()
+        return self.commit(id)
+
+    def stack(self, *layers: Layer, parent: SnapshotId | None = None) -> SnapshotId:
+        """Commit layers, each over the one before; return the topmost."""
+        assert layers, "a stack has at least one layer"
+        seen, self._observing = self._observing, False
+        top = parent
+        for layer in layers:
+            top = self.layer(layer, top)
+        assert top is not None
+        self._observing = seen
+        self._observe()
+        return top
+
+    def box(self, parent: SnapshotId | None = None) -> Box:
+        """Make a container."""
+        return Box(self, self.prepare(parent), parent)
+
+    def over(self, *layers: Layer) -> Box:
+        """Make a container over new layers."""
+        return self.box(self.stack(*layers))
+
+    def view(self, id: SnapshotId) -> Tree:
+        """Open a read-only tree, closed at the end of the test."""
+        return self.track(self.driver.tree(id, readonly=True))
+
+    def track(self, tree: Tree) -> Tree:
+        """Close a tree at the end of the test."""
+        self._trees.append(tree)
+        return tree
+
+    def changes(self, id: SnapshotId, parent: SnapshotId | None) -> dict[str, tuple[ChangeKind, Aspect]]:
+        """Return the changes of a snapshot, path to kind and aspects; each path once."""
+        found: dict[str, tuple[ChangeKind, Aspect]] = {}
+        for change in self.changes_list(id, parent):
+            assert change.path not in found, f"{change.path!r} is listed twice"
+            found[change.path] = (change.kind, change.aspects)
+        return found
+
+    def changes_list(self, id: SnapshotId, parent: SnapshotId | None) -> list[Change]:
+        """Return the changes of a snapshot as the driver gives them."""
+        return list(self.driver.changes(id, parent))
+
+    def restart(self) -> None:
+        """Close the driver and construct it again over the same directory."""
+        self.close_trees()
+        self.driver.close()
+        self.driver = self.subject.create(self.root)
+
+    def close_trees(self) -> None:
+        """Close every tree that is tracked."""
+        while self._trees:
+            self._trees.pop().close()
+
+    # -- what holds around every test ----------------------------------------------------------------------------
+
+    _observing = True
+
+    def _observe(self) -> None:
+        # Only while no container lives: what a living one stores is allowed to change.
+        if not self._observing or self._active:
+            return
+        committed = list(self._parents)
+        step = max(1, len(committed) // _SAMPLE)
+        for id in {*committed[::step], *committed[-1:]}:
+            self._seen[id] = self._portrait(id)
+        self.driver.cleanup()
+        first = observe(self.storage)
+        if not first:
+            return
+        # What changes when an unrelated snapshot comes and goes is the driver's bookkeeping, no layer.
+        self._come_and_go(committed[-1] if committed else None)
+        second = observe(self.storage)
+        self._lower = {path: what for path, what in first.items() if second.get(path) == what}
+
+    def _come_and_go(self, parent: SnapshotId | None) -> None:
+        one, two = new_id(), new_id()
+        self.driver.prepare(one, parent)
+        with self.driver.tree(one, readonly=False) as tree:
+            tree.seal()
+        self.driver.commit(one, two)
+        self.driver.remove(two)
+        self.driver.cleanup()
+
+    def _portrait(self, id: SnapshotId) -> Portrait:
+        with self.driver.tree(id, readonly=True) as tree:
+            return portrait(tree)
+
+    def check_lower(self) -> None:
+        """Assert that the layers are what they were when they were committed, asked and not asked."""
+        lines = differences(self._lower, observe(self.storage))
+        assert not lines, "the storage of committed layers changed:\n" + "\n".join(lines)
+        for id, before in self._seen.items():
+            after = self._portrait(id)
+            paths = sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
+            assert not paths, f"a committed layer shows other things than before at {paths}"
+
+    def finish(self) -> None:
+        """Check the layers, remove every snapshot, and look at what is left."""
+        self.close_trees()
+        self.check_lower()
+        for id in reversed(_parents_first(self._parents)):
+            self.driver.remove(id)
+        self._parents.clear()
+        self._active.clear()
+        self._seen.clear()
+        self._lower.clear()
+        self.driver.cleanup()
+        left = sorted(self.driver.ids())
+        assert not left, f"snapshots are listed after all were removed: {left}"
+        residue = sorted(set(observe(self.storage)) - self._empty)
+        assert not residue, f"files are left after all snapshots were removed and cleaned up: {residue}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None or issubclass(kind, Exception):
+                self.finish()
+        finally:
+            self.close_trees()
+            self.driver.close()
+
+
+def _parents_first(parents: Mapping[SnapshotId, SnapshotId | None]) -> list[SnapshotId]:
+    depth: dict[SnapshotId, int] = {}
+
+    def measure(id: SnapshotId) -> int:
+        chain: list[SnapshotId] = []
+        at: SnapshotId | None = id
+        while at is not None and at not in depth:
+            chain.append(at)
+            at = parents.get(at)
+        base = depth[at] + 1 if at is not None else 0
+        for number, one in enumerate(reversed(chain)):
+            depth[one] = base + number
+        return depth[id]
+
+    return sorted(parents, key=measure)
+
+
+def names(changes: Iterable[Change]) -> list[str]:
+    """Return the paths of changes, in their order."""
+    return [change.path for change in changes]
