@@ -20,7 +20,7 @@ _WORK = """
 import json, pkgutil, sys
 from pathlib import Path
 sys.path[:] = json.loads(sys.argv[1])
-from overlaykit.conformance._rig import new_id
+from overlaykit.conformance._coming import new_id
 from overlaykit.driver import DriverConfig, Durability
 factory, root, options, base, number = json.loads(sys.argv[2])
 config = DriverConfig(root=Path(root), durability=Durability.NONE, options=options)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Self
 
 from ..driver import Change, ChangeKind, Driver, Durability, SnapshotId
 from ..tree import Aspect
 from ._describe import Layer, Portrait, apply, portrait, see
+from ._coming import come_and_go, new_id
 from ._observer import Storage, differences, observe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -21,14 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Box", "Rig", "added", "deleted", "modified", "new_id"]
 
-_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _SAMPLE = 12
 """So many committed snapshots are read through the driver before and after; the storage is observed whole."""
-
-
-def new_id() -> SnapshotId:
-    """Return an id as the store gives drivers."""
-    return SnapshotId("".join(secrets.choice(_ALPHABET) for _ in range(26)))
 
 
 def added(*paths: str) -> dict[str, tuple[ChangeKind, Aspect]]:
@@ -107,8 +101,9 @@ class Rig:
         self._seen: dict[SnapshotId, Portrait] = {}
         self._lower: Storage = {}
         try:
-            self._come_and_go(None)
-            self._empty = frozenset(observe(self.storage))
+            come_and_go(self.driver, None)
+            # What is there before any layer is the driver's bookkeeping.
+            self._own = frozenset(observe(self.storage))
         except BaseException:
             self.driver.close()
             raise
@@ -195,8 +190,11 @@ class Rig:
     def restart(self) -> None:
         """Close the driver and construct it again over the same directory."""
         self.close_trees()
+        self.check_lower()
         self.driver.close()
         self.driver = self.subject.create(self.root)
+        now = observe(self.storage)
+        self._lower = {path: what for path, what in self._lower.items() if path in now}
 
     def close_trees(self) -> None:
         """Close every tree that is tracked."""
@@ -219,19 +217,10 @@ class Rig:
         first = observe(self.storage)
         if not first:
             return
-        # What changes when an unrelated snapshot comes and goes is the driver's bookkeeping, no layer.
-        self._come_and_go(committed[-1] if committed else None)
+        # So is what changes when an unrelated snapshot comes and goes.
+        come_and_go(self.driver, committed[-1] if committed else None)
         second = observe(self.storage)
-        self._lower = {path: what for path, what in first.items() if second.get(path) == what}
-
-    def _come_and_go(self, parent: SnapshotId | None) -> None:
-        one, two = new_id(), new_id()
-        self.driver.prepare(one, parent)
-        with self.driver.tree(one, readonly=False) as tree:
-            tree.seal()
-        self.driver.commit(one, two)
-        self.driver.remove(two)
-        self.driver.cleanup()
+        self._lower = {path: what for path, what in first.items() if second.get(path) == what and path not in self._own}
 
     def _portrait(self, id: SnapshotId) -> Portrait:
         with self.driver.tree(id, readonly=True) as tree:
@@ -259,7 +248,11 @@ class Rig:
         self.driver.cleanup()
         left = sorted(self.driver.ids())
         assert not left, f"snapshots are listed after all were removed: {left}"
-        residue = sorted(set(observe(self.storage)) - self._empty)
+
+    def close(self) -> None:
+        """Close the driver, and assert that nothing of the snapshots is left in its directory."""
+        self.driver.close()
+        residue = sorted(observe(self.storage).keys() - self.subject.empty)
         assert not residue, f"files are left after all snapshots were removed and cleaned up: {residue}"
 
     def __enter__(self) -> Self:
@@ -269,8 +262,8 @@ class Rig:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None or issubclass(kind, Exception):
-                self.finish()
+            self.finish()
+            self.close()
         finally:
             self.close_trees()
             self.driver.close()
@@ -291,8 +284,3 @@ def _parents_first(parents: Mapping[SnapshotId, SnapshotId | None]) -> list[Snap
         return depth[id]
 
     return sorted(parents, key=measure)
-
-
-def names(changes: Iterable[Change]) -> list[str]:
-    """Return the paths of changes, in their order."""
-    return [change.path for change in changes]

@@ -15,6 +15,8 @@ import pytest
 
 from .. import __version__
 from ..driver import Capability, Driver, DriverConfig, DriverSpec, Durability, Probe
+from ._coming import come_and_go
+from ._observer import observe
 
 if TYPE_CHECKING:
     from ._suite import Suite
@@ -34,6 +36,7 @@ class Subject:
     :param distribution: the name and version of the distribution that brings it; empty where it comes from a class.
     :param probe: what its probe says about ``base``.
     :param capabilities: what an object of it declares there.
+    :param empty: what lies in its directory when it is closed and holds no snapshot.
     """
 
     spec: DriverSpec
@@ -42,6 +45,7 @@ class Subject:
     distribution: str
     probe: Probe
     capabilities: frozenset[Capability]
+    empty: frozenset[str]
 
     def create(self, root: Path | None, durability: Durability = Durability.NONE) -> Driver:
         """Construct a driver.
@@ -67,9 +71,11 @@ def _examine(spec: DriverSpec, options: Mapping[str, str], base: Path, distribut
         driver = _create(spec, Path(root), Durability.NONE, options)
         try:
             capabilities = frozenset(driver.capabilities)
+            come_and_go(driver, None)
         finally:
             driver.close()
-    return Subject(spec, options, base, distribution, probe, capabilities)
+        empty = frozenset(observe(Path(root)))
+    return Subject(spec, options, base, distribution, probe, capabilities, empty)
 
 
 def _base(config: pytest.Config) -> Path:

@@ -10,7 +10,7 @@ import pytest
 
 from overlaykit.conformance._describe import DIR, portrait, see
 from overlaykit.conformance._processes import in_processes
-from overlaykit.conformance._rig import new_id
+from overlaykit.conformance._coming import new_id
 from overlaykit.conformance._suite import Suite
 from overlaykit.driver import Capability
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from overlaykit.conformance._describe import DIR, GONE, Directory, portrait, see
-from overlaykit.conformance._rig import Rig, new_id
+from overlaykit.conformance._coming import new_id
+from overlaykit.conformance._rig import Rig
 from overlaykit.conformance._suite import Suite
 from overlaykit.driver import Capability, Durability
 from overlaykit.errors import CapabilityError, LayerInUseError
