@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "../cdef/btrfs.h"
 #include "../cdef/copy.h"
 #include "../cdef/mount.h"
 #include "../cdef/open.h"

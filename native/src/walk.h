@@ -29,7 +29,8 @@ struct level {
     char *name;
     struct entries entries;
     size_t next;
-    int tries;
+    int tries;        /* remove.c: how often it was found not empty */
+    uint64_t path[2]; /* survey.c: a hash of the path */
 };
 
 struct walk {

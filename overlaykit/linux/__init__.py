@@ -6,6 +6,7 @@ Importing this package works everywhere; its functions raise :class:`~overlaykit
 
 from __future__ import annotations
 
+from ._btrfs import create_subvolume, delete_subvolume, is_btrfs, is_subvolume, snapshot_subvolume
 from ._copy import CopyProgress, CopyResult, copy_tree
 from ._lib import available
 from ._mount import (
@@ -29,7 +30,7 @@ from ._open import (
     openat2,
 )
 from ._scan import Scan, ScanEntry, ScanFlag, scan_layer
-from ._trees import TreeUsage, remove_tree, tree_usage
+from ._trees import TreeSurvey, TreeUsage, remove_tree, survey_tree, tree_usage
 
 __all__ = [
     "MAX_LOWERS",
@@ -44,12 +45,17 @@ __all__ = [
     "Scan",
     "ScanEntry",
     "ScanFlag",
+    "TreeSurvey",
     "TreeUsage",
     "attach",
     "available",
     "clone_directory",
     "copy_tree",
+    "create_subvolume",
+    "delete_subvolume",
+    "is_btrfs",
     "is_mount_admin",
+    "is_subvolume",
     "openat2",
     "overlay_mount",
     "overlay_mount_pair",
@@ -57,6 +63,8 @@ __all__ = [
     "scan_layer",
     "set_readonly",
     "set_writable",
+    "snapshot_subvolume",
+    "survey_tree",
     "syncfs",
     "tree_usage",
 ]

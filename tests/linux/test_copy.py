@@ -137,7 +137,7 @@ def test_a_tree_deeper_than_path_max_and_than_descriptors(tmp_path: Path) -> Non
     with opened(tmp_path / "source", tmp_path / "target", tmp_path) as (source, target, base):
         result = linux.copy_tree(source, target)
         assert result.links == depth - 1
-        assert linux.tree_usage(target).inodes == linux.tree_usage(source).inodes
+        assert linux.survey_tree(target).inodes == linux.survey_tree(source).inodes
         one, two = os.dup(source), os.dup(target)
         for _ in range(depth):
             assert os.fstat(one).st_mtime_ns == os.fstat(two).st_mtime_ns
