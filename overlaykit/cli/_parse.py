@@ -66,7 +66,7 @@ class CommandParser(argparse.ArgumentParser):
 
         :raises UsageError: the words do not fit.
         """
-        arguments = self.parse_args(self._options_first(words))
+        arguments = self.parse_args(self._together(words))
         return (
             GlobalOptions(
                 store=arguments.store,
@@ -81,7 +81,7 @@ class CommandParser(argparse.ArgumentParser):
             arguments,
         )
 
-    def _options_first(self, words: list[str]) -> list[str]:
+    def _together(self, words: list[str]) -> list[str]:
         # argparse gives an optional argument nothing where an option stands before its word; and its own mode for
         # mixed words does not know --.
         options: list[str] = []
@@ -97,7 +97,9 @@ class CommandParser(argparse.ArgumentParser):
                 action = self._option_string_actions.get(word)
                 if action is not None and action.nargs != 0:
                     options += [value for value in [next(remaining, None)] if value is not None]
-        return [*options, *(["--"] if any(word.startswith("-") for word in others) else []), *others]
+        if any(word.startswith("-") for word in others):
+            return [*options, "--", *others]
+        return [*others, *options]
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

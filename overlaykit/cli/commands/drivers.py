@@ -75,7 +75,9 @@ def _write(output: Output, driver: RegisteredDriver, probe: Probe) -> None:
     for name, text in facts:
         if text:
             indent = "    " if not name else f"    {name}: "
-            output.line(textwrap.fill(str(text), 80, initial_indent=indent, subsequent_indent="      "))
+            output.line(
+                textwrap.fill(str(text), 80, initial_indent=indent, subsequent_indent="      ", break_on_hyphens=False)
+            )
     output.line()
 
 
