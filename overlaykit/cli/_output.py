@@ -94,7 +94,7 @@ class Output:
         for row in rows:
             # Text, not str: brackets in a key are no markup.
             table.add_row(*(Text(cell) for cell in row))
-        Console(file=sys.stdout, no_color=not self.color, highlight=False, soft_wrap=False).print(table)
+        Console(file=sys.stdout, color_system="auto" if self.color else None, highlight=False).print(table)
 
 
 def _wants_color() -> bool:

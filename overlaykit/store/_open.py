@@ -203,6 +203,7 @@ def _choose(
     place = directory
     while not place.is_dir() and place != place.parent:
         place = place.parent
+    _check_writable(place)
     choice = plugins.choose(asked, place)
     if Capability.PERSISTENT not in choice.driver.spec.capabilities:
         raise errors.UnsupportedError(
@@ -210,6 +211,18 @@ def _choose(
         )
     plugins.check_options(choice.driver, options)
     return choice
+
+
+def _check_writable(place: Path) -> None:
+    # Before the drivers are asked: this is no fault of theirs, and none would do better.
+    if os.statvfs(place).f_flag & os.ST_RDONLY:
+        raise errors.ReadOnlyError(
+            f"{place} is on a read-only file system: remount it, or use another path", filename=place
+        )
+    if not os.access(place, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise errors.StoreAccessError(
+            f"you may not write to {place}: use a directory of your own, or ask its owner", filename=place
+        )
 
 
 def _make(directory: Path, driver: str, level: Durability) -> None:

@@ -91,11 +91,11 @@ def test_table_of_snapshots(stocked: Cli) -> None:
     assert cells["web"][-1] == "role=web"
     # Each column begins, or ends where it is a number, below its heading.
     assert {row.index(row.split()[1]) for row in rows} == {head.index("KIND")}
-    assert stocked.lines("snapshots", "--prefix", "zzz") == list(stocked.lines("snapshots", "--prefix", "zzz"))
+    assert len(stocked.lines("snapshots", "--prefix", "zzz")) == 1
 
 
 def test_tree_of_snapshots(stocked: Cli) -> None:
-    lines = [line.split("  ")[0].rstrip() for line in stocked.lines("snapshots", "--tree", "--no-usage")]
+    lines = [line.rpartition("  ")[0] for line in stocked.lines("snapshots", "--tree", "--no-usage")]
     assert lines == ["base", "└── app", "    ├── web", "    └── look"] or lines == [
         "base", "└── app", "    ├── look", "    └── web",
     ]  # fmt: skip
@@ -205,7 +205,7 @@ def test_table_on_a_terminal_fits_it(stocked: Cli) -> None:
     assert max(map(len, re.sub(r"\x1b\[[\d;]*m", "", screen).splitlines())) <= 80
     assert "\x1b[1m" in screen
     assert "[red]x" in re.sub(r"\x1b\[[\d;]*m|\s", "", screen)
-    assert "\x1b[1m" not in stocked.on_terminal("snapshots", "--no-color").replace("\x1b[1mKEY", "")
+    assert "\x1b" not in stocked.on_terminal("snapshots", "--no-color")
 
 
 def test_progress_on_a_terminal_leaves_only_the_result(cli: Cli, tmp_path: Path) -> None:
@@ -223,6 +223,6 @@ def test_keys_may_be_any_text(cli: Cli, word: str) -> None:
     cli.run("prepare", "--", word)
     (snapshot,) = cli.json("snapshots")["snapshots"]
     assert snapshot["key"] == word
-    cli.run("commit", "--json", "--", word, word)
-    cli.run("remove", "--", word)
+    cli.run("commit", "--json", "--", word, f"{word}.")
+    cli.run("remove", "--", f"{word}.")
     assert cli.json("snapshots") == {"snapshots": []}

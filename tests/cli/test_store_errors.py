@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def test_not_found(stocked: Cli) -> None:
     for words in (
-        ["ls", "absent"], ["cat", "web", "etc/absent"], ["ls", "web", "absent"], ["commit", "absent"], ["remove", "absent"],
+        ["ls", "absent"], ["cat", "web", "etc/absent"], ["ls", "web", "absent"], ["commit", "absent"],
+        ["remove", "absent"],
         ["prepare", "x", "absent"], ["view", "x", "absent"], ["label", "absent", "a=b"], ["usage", "absent"],
         ["changes", "absent"], ["mounts", "absent"], ["verify", "absent"], ["import", "/absent/dir"],
     ):  # fmt: skip
