@@ -67,7 +67,8 @@ def _origin(entry: importlib.metadata.EntryPoint) -> Origin:
         return Origin(entry.name)
     # A dist-info directory without a METADATA file, half uninstalled, has neither name nor version.
     metadata = entry.dist.metadata
-    name, version = (metadata[key] if key in metadata else "unknown" for key in ("Name", "Version"))
+    # The protocol of metadata has no get.
+    name, version = (metadata[key] if key in metadata else "unknown" for key in ("Name", "Version"))  # noqa: SIM401
     return Origin(entry.name, name, version)
 
 
