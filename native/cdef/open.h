@@ -34,7 +34,7 @@ void ok_listing_free(struct ok_listing *listing);
 
 int ok_root_mkdir(struct ok_root *root, const char *path, unsigned mode);
 int ok_root_mknod(struct ok_root *root, const char *path, unsigned mode, uint64_t device);
-int ok_root_symlink(struct ok_root *root, const char *target, const char *path);
+int ok_root_symlink(struct ok_root *root, const char *path, const char *target);
 int ok_root_rmdir(struct ok_root *root, const char *path);
 int ok_root_unlink(struct ok_root *root, const char *path);
 int ok_root_link(struct ok_root *from, const char *source, struct ok_root *to, const char *target);

@@ -312,7 +312,7 @@ int ok_root_mknod(struct ok_root *root, const char *path, unsigned mode, uint64_
     return leave(root, result);
 }
 
-int ok_root_symlink(struct ok_root *root, const char *target, const char *path)
+int ok_root_symlink(struct ok_root *root, const char *path, const char *target)
 {
     struct entry entry;
     int result = enter(root);

@@ -160,34 +160,68 @@ class HostTree(Tree):
 
     # -- paths and errors ----------------------------------------------------------------------------------------
 
-    def _at(self, path: StrOrBytesPath, follow: bool | None) -> tuple[Any, bytes]:
-        """Return the root and the path for the native module.
+    def _call(self, function: Any, path: StrOrBytesPath, follow: bool | None, *arguments: Any) -> int:
+        """Call the native module with a path in the root; return its result, which is no error.
 
         :param follow: whether a symbolic link at the end is followed; ``None`` where the path names an entry.
         """
         raw = os.fsencode(path)
         if len(raw) > _PATH_MAX or 0 in raw:
-            return self._walk(path, raw, follow)
-        return self._root, raw
+            return self._call_beyond(function, path, raw, follow, arguments)
+        # EINTR: the interpreter has run the signal's handler, which did not raise (PEP 475).
+        while (result := function(self._root, raw, *arguments)) == -errno.EINTR:
+            pass
+        if result < 0:
+            self._fail(result, path)
+        return int(result)
 
-    def _walk(self, path: StrOrBytesPath, raw: bytes, follow: bool | None) -> tuple[Any, bytes]:
-        """Open the directory that a path leads to which is too long for the kernel; what remains is short."""
+    def _call_beyond(
+        self, function: Any, path: StrOrBytesPath, raw: bytes, follow: bool | None, arguments: tuple[Any, ...]
+    ) -> int:
+        """Do :meth:`_call` with a path that no system call takes."""
+        root, last = self._parent(path, raw, follow)
+        try:
+            while (result := function(root, last, *arguments)) == -errno.EINTR:
+                pass
+        finally:
+            self._lib.ok_root_close(root)
+        if result < 0:
+            self._fail(result, path)
+        return int(result)
+
+    def _call_two(self, function: Any, first: StrOrBytesPath, second: StrOrBytesPath, *arguments: Any) -> None:
+        """Call the native module with the paths of two entries."""
+        self._writable(first, second)
+        raws = [os.fsencode(first), os.fsencode(second)]
+        roots = [self._root, self._root]
+        try:
+            for number, path in enumerate((first, second)):
+                if len(raws[number]) > _PATH_MAX or 0 in raws[number]:
+                    roots[number], raws[number] = self._parent(path, raws[number], None)
+            result = function(roots[0], raws[0], roots[1], raws[1], *arguments)
+        finally:
+            for root in roots:
+                if root is not self._root:
+                    self._lib.ok_root_close(root)
+        if result < 0:
+            self._fail(result, first, second)
+
+    def _parent(self, path: StrOrBytesPath, raw: bytes, follow: bool | None) -> tuple[Any, bytes]:
+        """Open the directory that too long a path leads to, as a root to be closed, and return what remains."""
         if 0 in raw:
             raise ValueError("embedded null byte")
         from ._longpath import open_parent
 
+        own = self._lib.ok_root_open(self._root, b"/", os.O_PATH | os.O_DIRECTORY, 0)
+        if own < 0:
+            self._fail(own, path)
         try:
-            root = self._lib.ok_root_open(self._root, b"/", os.O_PATH | os.O_DIRECTORY, 0)
-            if root < 0:
-                self._fail(root, path)
-            try:
-                fd, last = open_parent(root, raw, follow)
-            finally:
-                os.close(root)
+            fd, last = open_parent(own, raw, follow)
         except OSError as error:
             self._fail(-(error.errno or errno.EIO), path)
-        ffi = self._native.ffi
-        return ffi.gc(ffi.new("struct ok_root *", (fd, 0, 0)), self._lib.ok_root_close), last
+        finally:
+            os.close(own)
+        return self._native.ffi.new("struct ok_root *", (fd, 0, 0)), last
 
     def _fail(self, result: int, path: StrOrBytesPath, second: StrOrBytesPath | None = None) -> NoReturn:
         """Raise what a negative result of the native module stands for."""
@@ -208,12 +242,8 @@ class HostTree(Tree):
     def _open(self, path: StrOrBytesPath, flags: int, mode: int = 0o666) -> int:
         """Open a file and return its descriptor."""
         exclusive = os.O_CREAT | os.O_EXCL
-        root, raw = self._at(path, not (flags & os.O_NOFOLLOW or flags & exclusive == exclusive))
-        while (fd := self._lib.ok_root_open(root, raw, flags, mode)) == -errno.EINTR:
-            pass  # the interpreter has run the signal's handler, which did not raise (PEP 475)
-        if fd < 0:
-            self._fail(fd, path)
-        return int(fd)
+        follow = not (flags & os.O_NOFOLLOW or flags & exclusive == exclusive)
+        return self._call(self._lib.ok_root_open, path, follow, flags, mode)
 
     def open_raw(self, path: StrOrBytesPath, flags: int, mode: int = 0o666) -> io.FileIO:
         creates = flags & os.O_CREAT
@@ -245,14 +275,10 @@ class HostTree(Tree):
         return file
 
     def read_bytes(self, path: StrOrBytesPath) -> bytes:
-        root, raw = self._at(path, True)
         native = self._native
         buffer = native.allocate("char[]", _SMALL)
         rest = native.ffi.new("int *")
-        while (got := native.lib.ok_root_read(root, raw, buffer, _SMALL, rest)) == -errno.EINTR:
-            pass
-        if got < 0:
-            self._fail(got, path)
+        got = self._call(native.lib.ok_root_read, path, True, buffer, _SMALL, rest)
         data = bytes(native.ffi.buffer(buffer, got))
         if rest[0] < 0:
             return data
@@ -260,29 +286,22 @@ class HostTree(Tree):
             return data + file.readall()
 
     def write_bytes(self, path: StrOrBytesPath, data: bytes | bytearray | memoryview) -> int:
-        root, raw = self._at(path, True)
         self._writable(path)
         native = self._native
         view = memoryview(data).cast("B")
         rest = native.ffi.new("int *")
         with native.ffi.from_buffer(view) as buffer:
-            while (put := native.lib.ok_root_write(root, raw, buffer, len(view), rest)) == -errno.EINTR:
-                pass
-        if put < 0:
-            self._fail(put, path)
+            put = self._call(native.lib.ok_root_write, path, True, buffer, len(view), rest)
         if rest[0] >= 0:
             with self._file(rest[0], path, os.O_WRONLY) as file:
                 while put < len(view):
                     put += file.write(view[put:])
-        return int(put)
+        return put
 
     def stat(self, path: StrOrBytesPath = "", *, follow_symlinks: bool = True) -> os.stat_result:
-        root, raw = self._at(path, follow_symlinks)
         native = self._native
         out = native.ffi.new(native.stat)
-        result = native.lib.ok_root_stat(root, raw, follow_symlinks, out)
-        if result < 0:
-            self._fail(result, path)
+        self._call(native.lib.ok_root_stat, path, follow_symlinks, follow_symlinks, out)
         (mode, ino, dev, links, uid, gid, size, rdev, block, blocks, atime, atime_n, mtime, mtime_n, ctime, ctime_n) = (
             native.ffi.unpack(out, 16)
         )
@@ -312,12 +331,9 @@ class HostTree(Tree):
 
     def _list(self, path: StrOrBytesPath) -> tuple[list[str], list[int], list[int]]:
         """Return the names in a directory, their types (``S_IFMT >> 12``) and inode numbers."""
-        root, raw = self._at(path, True)
         lib, ffi = self._lib, self._native.ffi
         listing = ffi.new("struct ok_listing *")
-        result = lib.ok_root_list(root, raw, listing)
-        if result < 0:
-            self._fail(result, path)
+        self._call(lib.ok_root_list, path, True, listing)
         try:
             if not listing.count:
                 return [], [], []
@@ -345,50 +361,37 @@ class HostTree(Tree):
 
     def mkdir(self, path: StrOrBytesPath, mode: int = 0o777) -> None:
         self._writable(path)
-        root, raw = self._at(path, None)
-        if result := self._lib.ok_root_mkdir(root, raw, mode):
-            self._fail(result, path)
+        self._call(self._lib.ok_root_mkdir, path, None, mode)
 
     def rmdir(self, path: StrOrBytesPath) -> None:
         self._writable(path)
-        root, raw = self._at(path, None)
-        if result := self._lib.ok_root_rmdir(root, raw):
-            self._fail(result, path)
+        self._call(self._lib.ok_root_rmdir, path, None)
 
     def unlink(self, path: StrOrBytesPath) -> None:
         self._writable(path)
-        root, raw = self._at(path, None)
-        if result := self._lib.ok_root_unlink(root, raw):
-            self._fail(result, path)
+        self._call(self._lib.ok_root_unlink, path, None)
 
     def rename(self, src: StrOrBytesPath, dst: StrOrBytesPath, *, flags: RenameFlag = RenameFlag.NONE) -> None:
-        self._writable(src, dst)
-        old, source = self._at(src, None)
-        new, target = self._at(dst, None)
-        if result := self._lib.ok_root_rename(old, source, new, target, flags):
-            self._fail(result, src, dst)
+        self._call_two(self._lib.ok_root_rename, src, dst, flags)
 
     def link(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
-        self._writable(src, dst)
-        old, source = self._at(src, None)
-        new, target = self._at(dst, None)
-        if result := self._lib.ok_root_link(old, source, new, target):
-            self._fail(result, src, dst)
+        self._call_two(self._lib.ok_root_link, src, dst)
 
     def symlink(self, target: str | bytes, path: StrOrBytesPath) -> None:
         self._writable(target, path)
         content = os.fsencode(target)
         if 0 in content:
             raise ValueError("embedded null byte")
-        root, raw = self._at(path, None)
-        if result := self._lib.ok_root_symlink(root, content, raw):
-            self._fail(result, target, path)
+        try:
+            self._call(self._lib.ok_root_symlink, path, None, content)
+        except OSError as error:
+            if not isinstance(error, errors.OverlaykitError):
+                error.filename, error.filename2 = os.fspath(target), error.filename
+            raise
 
     def mknod(self, path: StrOrBytesPath, mode: int, device: int = 0) -> None:
         self._writable(path)
-        root, raw = self._at(path, None)
-        if result := self._lib.ok_root_mknod(root, raw, mode, device):
-            self._fail(result, path)
+        self._call(self._lib.ok_root_mknod, path, None, mode, device)
 
     def rmtree(self, path: StrOrBytesPath) -> None:
         self._writable(path)
@@ -407,44 +410,33 @@ class HostTree(Tree):
     # -- attributes ----------------------------------------------------------------------------------------------
 
     def readlink(self, path: StrOrBytesPath) -> str:
-        root, raw = self._at(path, False)
         native = self._native
         buffer = native.allocate("char[]", _PATH_MAX + 1)
-        result = native.lib.ok_root_readlink(root, raw, buffer, _PATH_MAX + 1)
-        if result < 0:
-            self._fail(result, path)
-        return os.fsdecode(bytes(native.ffi.buffer(buffer, result)))
+        size = self._call(native.lib.ok_root_readlink, path, False, buffer, _PATH_MAX + 1)
+        return os.fsdecode(bytes(native.ffi.buffer(buffer, size)))
 
     def chmod(self, path: StrOrBytesPath, mode: int, *, follow_symlinks: bool = True) -> None:
         self._writable(path)
-        root, raw = self._at(path, follow_symlinks)
-        if result := self._lib.ok_root_chmod(root, raw, mode, follow_symlinks):
-            self._fail(result, path)
+        self._call(self._lib.ok_root_chmod, path, follow_symlinks, mode, follow_symlinks)
 
     def chown(self, path: StrOrBytesPath, uid: int, gid: int, *, follow_symlinks: bool = True) -> None:
         for value in (uid, gid):
             if not -1 <= value < 1 << 32:
                 raise OverflowError(f"no uid or gid: {value}")
         self._writable(path)
-        root, raw = self._at(path, follow_symlinks)
-        if result := self._lib.ok_root_chown(root, raw, uid, gid, follow_symlinks):
-            self._fail(result, path)
+        self._call(self._lib.ok_root_chown, path, follow_symlinks, uid, gid, follow_symlinks)
 
     def utime(self, path: StrOrBytesPath, *, ns: tuple[int, int] | None = None, follow_symlinks: bool = True) -> None:
         self._writable(path)
-        root, raw = self._at(path, follow_symlinks)
         ffi = self._native.ffi
         times = ffi.NULL
         if ns is not None:
             times = ffi.new("int64_t[4]", (*divmod(ns[0], 1_000_000_000), *divmod(ns[1], 1_000_000_000)))
-        if result := self._lib.ok_root_utime(root, raw, times, follow_symlinks):
-            self._fail(result, path)
+        self._call(self._lib.ok_root_utime, path, follow_symlinks, times, follow_symlinks)
 
     def truncate(self, path: StrOrBytesPath, length: int) -> None:
         self._writable(path)
-        root, raw = self._at(path, True)
-        if result := self._lib.ok_root_truncate(root, raw, length):
-            self._fail(result, path)
+        self._call(self._lib.ok_root_truncate, path, True, length)
 
     def _visible_xattr(self, name: str) -> bool:
         """Tell whether an extended attribute belongs to the tree; a driver's subclass says which are its own.
@@ -453,53 +445,42 @@ class HostTree(Tree):
         """
         return True
 
-    def _xattr_name(self, name: str) -> bytes:
+    def _xattr_name(self, path: StrOrBytesPath, name: str, hidden: int) -> bytes:
         raw = os.fsencode(name)
         if 0 in raw:
             raise ValueError("embedded null byte")
+        if not self._visible_xattr(name):
+            self._fail(-hidden, path)
         return raw
 
     def getxattr(self, path: StrOrBytesPath, name: str, *, follow_symlinks: bool = True) -> bytes:
-        root, raw = self._at(path, follow_symlinks)
-        if not self._visible_xattr(name):
-            self._fail(-errno.ENODATA, path)
+        key = self._xattr_name(path, name, errno.ENODATA)
         native = self._native
         buffer = native.allocate("char[]", _XATTR_MAX)
-        key = self._xattr_name(name)
-        result = native.lib.ok_root_getxattr(root, raw, key, buffer, _XATTR_MAX, follow_symlinks)
-        if result < 0:
-            self._fail(result, path)
-        return bytes(native.ffi.buffer(buffer, result))
+        get = native.lib.ok_root_getxattr
+        size = self._call(get, path, follow_symlinks, key, buffer, _XATTR_MAX, follow_symlinks)
+        return bytes(native.ffi.buffer(buffer, size))
 
     def setxattr(
         self, path: StrOrBytesPath, name: str, value: bytes, flags: int = 0, *, follow_symlinks: bool = True
     ) -> None:
         self._writable(path)
-        root, raw = self._at(path, follow_symlinks)
-        if not self._visible_xattr(name):
-            self._fail(-errno.EPERM, path)
-        key = self._xattr_name(name)
+        key = self._xattr_name(path, name, errno.EPERM)
         data = bytes(value)
-        if result := self._lib.ok_root_setxattr(root, raw, key, data, len(data), flags, follow_symlinks):
-            self._fail(result, path)
+        put = self._lib.ok_root_setxattr
+        self._call(put, path, follow_symlinks, key, data, len(data), flags, follow_symlinks)
 
     def listxattr(self, path: StrOrBytesPath = "", *, follow_symlinks: bool = True) -> list[str]:
-        root, raw = self._at(path, follow_symlinks)
         native = self._native
         buffer = native.allocate("char[]", _XATTR_MAX)
-        result = native.lib.ok_root_listxattr(root, raw, buffer, _XATTR_MAX, follow_symlinks)
-        if result < 0:
-            self._fail(result, path)
-        names = os.fsdecode(bytes(native.ffi.buffer(buffer, result))).split("\0")[:-1]
+        size = self._call(native.lib.ok_root_listxattr, path, follow_symlinks, buffer, _XATTR_MAX, follow_symlinks)
+        names = os.fsdecode(bytes(native.ffi.buffer(buffer, size))).split("\0")[:-1]
         return sorted(filter(self._visible_xattr, names))
 
     def removexattr(self, path: StrOrBytesPath, name: str, *, follow_symlinks: bool = True) -> None:
         self._writable(path)
-        root, raw = self._at(path, follow_symlinks)
-        if not self._visible_xattr(name):
-            self._fail(-errno.EPERM, path)
-        if result := self._lib.ok_root_removexattr(root, raw, self._xattr_name(name), follow_symlinks):
-            self._fail(result, path)
+        key = self._xattr_name(path, name, errno.EPERM)
+        self._call(self._lib.ok_root_removexattr, path, follow_symlinks, key, follow_symlinks)
 
     def statvfs(self) -> os.statvfs_result:
         fd = self._open("", os.O_PATH | os.O_DIRECTORY)

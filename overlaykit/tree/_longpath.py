@@ -91,35 +91,37 @@ def open_parent(root: int, path: bytes, follow: bool | None) -> tuple[int, bytes
     :raises OSError: a directory on the way does not exist, is none, may not be searched, or there are too many links.
     """
     pending, directory = _split(path)
+    # In "name/." the name is one more directory on the way.
+    through = path.rstrip(b"/").endswith(b"/.")
     walk = _Walk(root)
     try:
         while pending:
-            last = len(pending) == 1
-            if last and follow is None:
+            if len(pending) == 1 and follow is None and not through:
                 break
             if pending[0] == b"..":
                 walk.restart(walk.done[:-1])
                 del pending[0]
                 continue
-            run = pending.index(b"..") if b".." in pending else len(pending) - 1
+            run = pending.index(b"..") if b".." in pending else len(pending) - (not through)
             if run:
+                before = len(walk.done)
                 try:
                     walk.forward(pending[:run])
                 except OSError as error:
                     if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                         raise
+                    # Somewhere in the piece that failed is a link: name by name until it is found.
+                    came = len(walk.done) - before
+                    del pending[:came]
                 else:
                     del pending[:run]
                     continue
-            # One component: a link, the last one, or a directory before the link that stopped the run.
-            name = pending[0]
+            name, last = pending[0], len(pending) == 1 and not through
             target = walk.link(name) if not last or follow or directory else None
             if target is not None:
                 names, slash = _split(target)
                 if last:
                     directory = directory or slash
-                elif not names and not target.startswith(b"/"):
-                    names = []
                 pending[:1] = names
                 if target.startswith(b"/"):
                     walk.restart([])
