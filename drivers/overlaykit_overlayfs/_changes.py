@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from overlaykit.linux import ScanFlag
-from overlaykit.tree import Aspect, Change, ChangeKind, change_order
+from overlaykit.tree import Aspect, Change, ChangeKind, HostTree, StrOrBytesPath, change_order, difference
 
 from ._links import names_of, same_file
 
@@ -15,13 +15,51 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from overlaykit.linux import Scan, ScanEntry
-    from overlaykit.tree import HostTree
 
     from ._links import Links
 
-__all__ = ["Comparison", "compare_root"]
+__all__ = ["Comparison", "UpperTree", "compare_root"]
 
-_BLOCK = 1 << 18
+
+class UpperTree(HostTree):
+    """An upper directory or a layer by itself, with the extended attributes as the merged view has them.
+
+    :param fd: the directory, which the tree owns.
+    :param attributes: what overlayfs' own attributes begin with: those are hidden, and users' of such names unescaped.
+    """
+
+    def __init__(self, fd: int, attributes: str) -> None:
+        super().__init__(fd, readonly=True)
+        self._own = attributes
+        self._escaped = attributes + "overlay."
+
+    def listxattr(self, path: StrOrBytesPath = "", *, follow_symlinks: bool = True) -> list[str]:
+        names = super().listxattr(path, follow_symlinks=follow_symlinks)
+        own, escaped = self._own, self._escaped
+        return sorted(
+            own + name[len(escaped) :] if name.startswith(escaped) else name
+            for name in names
+            if not name.startswith(own) or name.startswith(escaped)
+        )
+
+    def getxattr(self, path: StrOrBytesPath, name: str, *, follow_symlinks: bool = True) -> bytes:
+        if name.startswith(self._own):
+            name = self._escaped + name[len(self._own) :]
+        return super().getxattr(path, name, follow_symlinks=follow_symlinks)
+
+
+def _status(entry: ScanEntry) -> os.stat_result:
+    mtime = entry.mtime * 1_000_000_000 + entry.mtime_nanoseconds
+    ctime = entry.ctime * 1_000_000_000 + entry.ctime_nanoseconds
+    return os.stat_result(
+        (
+            *(entry.mode, entry.ino, entry.dev, entry.nlink, entry.uid, entry.gid, entry.size),
+            *(entry.mtime, entry.mtime, entry.ctime),
+            *(mtime / 1e9, mtime / 1e9, ctime / 1e9),
+            *(mtime, mtime, ctime),
+            *(4096, 0, entry.rdev),
+        )
+    )
 
 
 class Comparison:
@@ -30,25 +68,20 @@ class Comparison:
     :param scan: what the upper holds.
     :param upper: the upper directory itself.
     :param before: the parent's merged view.
-    :param attributes: what overlayfs' own attributes begin with.
     :param token: what the names of passing objects begin with.
     :param links: the links of the layers below, the uppermost first.
     """
 
-    def __init__(
-        self, scan: Scan, upper: HostTree, before: HostTree, attributes: str, token: str, links: list[Links]
-    ) -> None:
+    def __init__(self, scan: Scan, upper: UpperTree, before: HostTree, token: str, links: list[Links]) -> None:
         self._upper = upper
         self._before = before
-        self._attributes = attributes
         self._links = links
         hidden = os.fsencode(token)
         self._entries: dict[str, ScanEntry] = {}
         self._children: dict[str, list[str]] = {}
         self._groups = scan.linked()
         for entry in scan:
-            name = entry.path.rpartition(b"/")[2]
-            if name.startswith(hidden) or (hidden in entry.path and b"/" + hidden in b"/" + entry.path):
+            if hidden in entry.path:  # random, so nobody else's
                 continue
             path = os.fsdecode(entry.path)
             self._entries[path] = entry
@@ -63,60 +96,8 @@ class Comparison:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def _xattrs_now(self, path: str) -> dict[str, bytes]:
-        """Return the extended attributes as the merged view has them: without overlayfs' own, unescaped."""
-        found = {}
-        own = self._attributes
-        for name in self._upper.listxattr(path, follow_symlinks=False):
-            shown = name
-            if name.startswith(own):
-                if not name.startswith(own + "overlay."):
-                    continue
-                shown = own + name[len(own) + len("overlay.") :]
-            found[shown] = self._upper.getxattr(path, name, follow_symlinks=False)
-        return found
-
-    def _xattrs_before(self, path: str) -> dict[str, bytes]:
-        before = self._before
-        names = before.listxattr(path, follow_symlinks=False)
-        return {name: before.getxattr(path, name, follow_symlinks=False) for name in names}
-
-    def _same_content(self, path: str) -> bool:
-        with (
-            self._before.open_raw(path, os.O_RDONLY | os.O_NOFOLLOW) as old,
-            self._upper.open_raw(path, os.O_RDONLY | os.O_NOFOLLOW) as new,
-        ):
-            while True:
-                block = old.read(_BLOCK)
-                if block != new.read(_BLOCK):
-                    return False
-                if not block:
-                    return True
-
-    def aspects(self, path: str, was: os.stat_result, now: ScanEntry) -> Aspect:
-        """Tell what differs between a path of the parent and the same path in the upper."""
-        kind = stat.S_IFMT(now.mode)
-        if stat.S_IFMT(was.st_mode) != kind:
-            return Aspect.TYPE
-        found = Aspect.NONE
-        # The mode of a symbolic link means nothing and cannot be set.
-        if stat.S_IMODE(was.st_mode) != stat.S_IMODE(now.mode):
-            found |= Aspect.MODE
-        if (was.st_uid, was.st_gid) != (now.uid, now.gid):
-            found |= Aspect.OWNER
-        if was.st_mtime_ns != now.mtime * 1_000_000_000 + now.mtime_nanoseconds:
-            found |= Aspect.MTIME
-        if kind == stat.S_IFREG:
-            if was.st_size != now.size or (now.size and not self._same_content(path)):
-                found |= Aspect.CONTENT
-        elif kind == stat.S_IFLNK:
-            if self._before.readlink(path) != self._upper.readlink(path):
-                found |= Aspect.TARGET
-        elif kind in (stat.S_IFCHR, stat.S_IFBLK) and was.st_rdev != now.rdev:
-            found |= Aspect.DEVICE
-        if self._xattrs_before(path) != self._xattrs_now(path):
-            found |= Aspect.XATTRS
-        return found
+    def _aspects(self, path: str, was: os.stat_result, now: ScanEntry) -> Aspect:
+        return difference(self._before, self._upper, path, was, _status(now))
 
     # -- the walk ------------------------------------------------------------------------------------------------
 
@@ -137,7 +118,7 @@ class Comparison:
     def _walk(self) -> Iterator[Change]:
         root = self._entries[""]
         was = self._before.lstat("")
-        aspects = self.aspects("", was, root)
+        aspects = self._aspects("", was, root)
         if aspects:
             yield Change(ChangeKind.MODIFIED, ".", aspects)
         # Iterative: a tree may be deeper than Python's stack. What is still to be compared is here, the next last.
@@ -153,7 +134,7 @@ class Comparison:
             if was_here is None:
                 yield from self._added(path)
                 continue
-            aspects = self.aspects(path, was_here, now)
+            aspects = self._aspects(path, was_here, now)
             if aspects:
                 yield Change(ChangeKind.MODIFIED, path, aspects)
             if not stat.S_ISDIR(now.mode):
@@ -218,7 +199,7 @@ class Comparison:
             now.update(dict.fromkeys(group, group))
         candidates = set(now)
         if self._links:
-            candidates.update(path for path, entry in self._entries.items() if not stat.S_ISDIR(entry.mode))
+            candidates.update(filter(None, self._entries))
         for path in tuple(candidates):
             if path not in before:
                 group = self._group_before(path)
@@ -248,7 +229,7 @@ def _representative(group: Iterable[str], common: set[str]) -> str | None:
     return min((path for path in group if path in common), key=change_order, default=None)
 
 
-def compare_root(scan: Scan, upper: HostTree, attributes: str, token: str) -> Iterator[Change]:
+def compare_root(scan: Scan, upper: UpperTree, token: str) -> Iterator[Change]:
     """Yield how a snapshot without a parent differs from an empty one: all of it is added."""
     hidden = os.fsencode(token)
     for entry in scan:
@@ -261,10 +242,9 @@ def compare_root(scan: Scan, upper: HostTree, attributes: str, token: str) -> It
                 aspects |= Aspect.MODE
             if (entry.uid, entry.gid) != (os.geteuid(), os.getegid()):
                 aspects |= Aspect.OWNER
-            names = upper.listxattr("")
-            if any(not name.startswith(attributes) or name.startswith(attributes + "overlay.") for name in names):
+            if upper.listxattr():
                 aspects |= Aspect.XATTRS
             if aspects:
                 yield Change(ChangeKind.MODIFIED, ".", aspects)
-        elif not entry.flags & ScanFlag.WHITEOUT and b"/" + hidden not in b"/" + entry.path:
+        elif not entry.flags & ScanFlag.WHITEOUT and hidden not in entry.path:
             yield Change(ChangeKind.ADDED, path)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from overlaykit import errors, linux
 from overlaykit.driver import Driver, DriverConfig, Durability, Mount, SnapshotId, Usage
-from overlaykit.tree import HostTree
 
-from ._changes import Comparison, compare_root
+from ._changes import Comparison, UpperTree, compare_root
 from ._layout import Layers, Layout, boot_id, sync_directory, write_file
 from ._links import LinkIndex, encode_links
 from ._manifest import compare_manifest
@@ -195,8 +194,8 @@ class OverlayfsDriver(Driver):
             if tree is not None:
                 return tree
 
-    def _upper(self, id: str) -> HostTree:
-        return HostTree(os.open(self._layout.fs(id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), readonly=True)
+    def _upper(self, id: str) -> UpperTree:
+        return UpperTree(os.open(self._layout.fs(id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), self._attributes)
 
     def _scan(self, id: str) -> linux.Scan:
         fd = os.open(self._layout.fs(id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -225,11 +224,11 @@ class OverlayfsDriver(Driver):
         token = f".{self._layout.format.token}-"
         with self._upper(id) as upper:
             if parent is None:
-                yield from compare_root(scan, upper, self._attributes, token)
+                yield from compare_root(scan, upper, token)
                 return
             links = self._index.of(self._layout.layers(id).chain)
             with self.tree(parent, readonly=True) as before:
-                yield from Comparison(scan, upper, before, self._attributes, token, links).changes()
+                yield from Comparison(scan, upper, before, token, links).changes()
 
     def mounts(self, id: SnapshotId, *, readonly: bool) -> Sequence[Mount]:
         """Return one mount.

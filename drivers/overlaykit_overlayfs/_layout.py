@@ -32,7 +32,7 @@ FORMAT = 1
 
 def boot_id() -> str:
     """Return what tells this run of the machine from every other."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return Path("/proc/sys/kernel/random/boot_id").read_bytes().decode().strip()
 
 
 def write_file(path: str, data: bytes, *, durable: bool = False) -> None:
@@ -83,12 +83,12 @@ class Layers:
 
     def encode(self) -> bytes:
         """Return the content of the file ``layers``."""
-        return "\n".join((self.boot or "-", *self.chain)).encode("ascii")
+        return "\n".join((self.boot or "-", *self.chain)).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Layers:
         """Read the content of the file ``layers``."""
-        boot, *chain = data.decode("ascii").split("\n")
+        boot, *chain = data.decode().split("\n")
         return cls("" if boot == "-" else boot, tuple(chain))
 
 

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
     from ._journal import Journal
 
-__all__ = ["exchange", "move_directory"]
-
-Join = "Callable[[str], None]"
+__all__ = ["exchange", "move_directory", "remake_name"]
 
 
 def _passing(journal: Journal, path: str) -> tuple[str, str]:
@@ -120,5 +118,20 @@ def _settle(raw: HostTree, journal: Journal, join: Callable[[str], None], path: 
         _undo_copy(raw, journal, passing, parent, before)
         raise
     raw.rename(passing, path)
+    raw.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+    journal.clear()
+
+
+def remake_name(raw: HostTree, journal: Journal, name: str, other: str) -> None:
+    """Replace a file's name by a new link to the file under another of its names; the caller holds the snapshot's lock.
+
+    For a moment the name is not there.
+    """
+    parent, passing = _passing(journal, name)
+    before = raw.stat(parent)
+    journal.write("replace", passing, name)
+    raw.link(other, passing)
+    raw.unlink(name)
+    raw.rename(passing, name)
     raw.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
     journal.clear()

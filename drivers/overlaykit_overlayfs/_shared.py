@@ -86,6 +86,11 @@ class Shared:
         return self._links
 
     @property
+    def splits_links(self) -> bool:
+        """Whether the kernel may show one file under two inode numbers; see :class:`OverlayTree`."""
+        return self._settings.rootless
+
+    @property
     def hides(self) -> bool:
         """Whether passing objects may be in the tree: something is being moved, here or, while cold, elsewhere."""
         return self.journal.active or self._hot is None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from overlaykit.tree import HostTree, RenameFlag, StrOrBytesPath, TreeEntry
 
 from ._links import join_names
-from ._move import exchange, move_directory
+from ._move import exchange, move_directory, remake_name
 
 if TYPE_CHECKING:
     import io
@@ -88,8 +88,9 @@ class OverlayTree(HostTree):
         except OSError:
             return  # the operation itself will say why
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+            raw = self._shared.raw()
             with self._shared.naming:
-                join_names(self._shared.raw(), self._shared.links, self._shared.journal, status)
+                join_names(raw, self._shared.links, self._shared.journal, status)
 
     def open_raw(self, path: StrOrBytesPath, flags: int, mode: int = 0o666) -> io.FileIO:
         if flags & _WRITES:
@@ -130,6 +131,21 @@ class OverlayTree(HostTree):
     def link(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
         self._keep_links(src, False)
         super().link(src, dst)
+        if self._shared.splits_links:
+            self._mend_link(src, dst)
+
+    def _mend_link(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
+        """Give both names one inode number.
+
+        In a user namespace the kernel goes on showing a file that it copied up for a link under its old number, but the
+        new name under that of the copy. So the old name is made anew. (To rename a link over it will not do: at that the
+        kernel warns of itself.)
+        """
+        old, new = self.lstat(src), self.lstat(dst)
+        if old.st_ino != new.st_ino:
+            raw = self._shared.raw()
+            with self._shared.naming:
+                remake_name(raw, self._shared.journal, os.fsdecode(src).rstrip("/"), os.fsdecode(dst).rstrip("/"))
 
     # -- renaming ------------------------------------------------------------------------------------------------
 
@@ -145,13 +161,13 @@ class OverlayTree(HostTree):
         else:
             return
         source, target = (os.fsdecode(path).rstrip("/") for path in (src, dst))
-        shared = self._shared
-        with shared.naming:
+        raw, journal = self._shared.raw(), self._shared.journal
+        with self._shared.naming:
             try:
                 if flags & RenameFlag.EXCHANGE:
-                    exchange(shared.raw(), shared.journal, self._join, source, target)
+                    exchange(raw, journal, self._join, source, target)
                 else:
-                    move_directory(shared.raw(), shared.journal, self._join, source, target, flags)
+                    move_directory(raw, journal, self._join, source, target, flags)
             except OSError as error:
                 # The paths below are ours; the caller knows those it gave.
                 raise OSError(error.errno, error.strerror, os.fspath(src), None, os.fspath(dst)) from error

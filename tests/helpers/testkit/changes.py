@@ -348,7 +348,10 @@ class _Chooser:
                 step = replace(step, other=os.path.join(step.path, "inside"))
             case "replace":
                 step = replace(step, other=f"{step.path}.tmp"[-250:])
-        return replace(step, touched=_touched(step))
+        touched = _touched(step)
+        if action in ("write", "append") and not os.path.lexists(self.root / step.path):
+            touched += (os.path.dirname(step.path),)  # the path has gone since the last look: the file is made
+        return replace(step, touched=touched)
 
     def _new(self, outside: str | None = None) -> str:
         parents = [path for path in self.directories if outside is None or not _within(path, outside)]
