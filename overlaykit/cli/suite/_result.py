@@ -30,7 +30,7 @@ class Outcome(enum.StrEnum):
 class Result:
     """One test.
 
-    :param test: its id.
+    :param test: its id, ``"group.name"``.
     :param outcome: how it ended.
     :param seconds: how long it took, setting up and tearing down included.
     :param rule: the rule that it tests: the first line of its docstring.
@@ -46,8 +46,7 @@ class Result:
     @property
     def group(self) -> str:
         """The part of the suite that it belongs to."""
-        module = self.test.partition("::")[0].rpartition("/")[2]
-        return module.removesuffix(".py").removeprefix("test_").replace("_", " ")
+        return self.test.partition(".")[0].replace("_", " ")
 
     @property
     def bad(self) -> bool:

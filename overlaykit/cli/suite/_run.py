@@ -39,7 +39,8 @@ def run_suite(driver: str, extra: Sequence[str]) -> Iterator[Result]:
         configuration.write_text("[pytest]\n")
         log = Path(directory, "log")
         words = [sys.executable, "-P", "-m", "pytest", "--pyargs", "overlaykit.conformance"]
-        words += ["-c", str(configuration), "--rootdir", directory, "-p", "no:cacheprovider", "-q"]
+        # The suite has no conftest; one above a source tree is about that tree's own tests.
+        words += ["--noconftest", "-c", str(configuration), "--rootdir", directory, "-p", "no:cacheprovider", "-q"]
         words += ["-p", "overlaykit.cli.suite.reporter", "--overlaykit-driver", driver, *extra]
         with open(log, "wb") as output:
             code = yield from _read_results(words, output.fileno())

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from ._result import REPORT_FD, Outcome, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    import pytest
 
 __all__ = ["pytest_configure"]
 
@@ -25,14 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 class _Reporter:
     def __init__(self, descriptor: int) -> None:
         self._file = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
-        self._rules: dict[str, str] = {}
         self._phases: dict[str, list[pytest.TestReport]] = {}
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        document = getattr(getattr(item, "obj", None), "__doc__", None) or ""
-        self._rules[item.nodeid] = " ".join(document.strip().partition("\n\n")[0].split())
-        return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         phases = self._phases.setdefault(report.nodeid, [])
@@ -41,7 +32,10 @@ class _Reporter:
             del self._phases[report.nodeid]
             outcome, message = _judge(phases)
             seconds = sum(phase.duration for phase in phases)
-            result = Result(report.nodeid, outcome, seconds, self._rules.pop(report.nodeid, ""), message)
+            # What the suite's own plugin attaches to each of its tests.
+            facts: Any = dict(report.user_properties).get("overlaykit", {})
+            test, rule = facts.get("id", report.nodeid), facts.get("rule", "")
+            result = Result(test, outcome, seconds, rule, message)
             self._file.write(result.to_line() + "\n")
 
     def pytest_unconfigure(self) -> None:
