@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from .conftest import Cli
 
 
+def _mounts() -> int:
+    with open("/proc/self/mountinfo") as table:
+        return table.read().count("\n")
+
+
 @pytest.fixture
 def place(cli: Cli, tmp_path: Path) -> Path:
     """The directory for temporary files of the demo."""
@@ -86,7 +91,7 @@ def test_nothing_is_left_when_it_is_ended(cli: Cli, place: Path, number: signal.
         "from overlaykit.cli import main\n"
         "sys.exit(main(['demo']))\n"
     )
-    before = open("/proc/self/mountinfo").read().count("\n")
+    before = _mounts()
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", program],
         env=cli.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -103,4 +108,4 @@ def test_nothing_is_left_when_it_is_ended(cli: Cli, place: Path, number: signal.
     assert error == ("overlaykit: interrupted\n" if number == signal.SIGINT else "")
     assert time.monotonic() - begin < 20
     assert os.listdir(place) == []
-    assert open("/proc/self/mountinfo").read().count("\n") <= before
+    assert _mounts() <= before
