@@ -11,32 +11,40 @@ from typing import TYPE_CHECKING, Any
 
 from . import _xattr
 from ._content import MAX_SIZE, Parts
-from ._node import File
 
 if TYPE_CHECKING:
-    from ._snapshot import Snapshot
+    from ._node import File, Node
+    from ._snapshot import Snapshot, World
 
-__all__ = ["MemoryFile", "drop_privileges"]
+__all__ = ["MemoryFile", "drop_privileges", "drops_setgid"]
 
 _SEEK_DATA: int = getattr(os, "SEEK_DATA", 3)
 _SEEK_HOLE: int = getattr(os, "SEEK_HOLE", 4)
-_ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
+_WRONLY: int = os.O_WRONLY
+_WRITES: int = os.O_WRONLY | os.O_RDWR
+_APPEND: int = os.O_APPEND
+_ACCESS = os.O_RDONLY | _WRITES
 
 
 def _error(code: int) -> OSError:
     return OSError(code, os.strerror(code))
 
 
-def drop_privileges(node: File, privileged: bool) -> None:
+def drops_setgid(node: Node, world: World) -> bool:
+    """Tell whether setgid goes with a change of content or owner (``setattr_should_drop_sgid``)."""
+    return bool(node.mode & stat.S_IXGRP) or not (world.privileged or node.gid == world.gid)
+
+
+def drop_privileges(node: File, world: World) -> None:
     """Do what the kernel does before content changes (``file_remove_privs``).
 
-    :param privileged: whether the caller has CAP_FSETID, and so keeps setuid and setgid.
+    File capabilities go in any case, setuid and setgid unless the caller is privileged.
     """
     if node.xattrs:
         _xattr.drop(node, _xattr.CAPABILITY)
-    if node.mode & (stat.S_ISUID | stat.S_ISGID) and not privileged:
+    if node.mode & (stat.S_ISUID | stat.S_ISGID) and not world.privileged:
         node.mode &= ~stat.S_ISUID
-        if node.mode & stat.S_IXGRP:
+        if drops_setgid(node, world):
             node.mode &= ~stat.S_ISGID
 
 
@@ -47,61 +55,68 @@ class MemoryFile(io.RawIOBase):
     each write, appending or not, is atomic to the others.
     """
 
-    name: str | bytes
-    mode: str
+    _position = 0
 
     def __init__(self, snapshot: Snapshot, ino: int, flags: int, name: str | bytes) -> None:
         """The caller holds the snapshot's lock."""
-        access = flags & _ACCESS
-        self._readable = access != os.O_WRONLY
-        self._writable = access != os.O_RDONLY
-        self._append = flags & os.O_APPEND != 0
         self._snapshot = snapshot
         self._ino = ino
-        self._position = 0
+        self._flags = flags
         self.name = name
-        self._counted = not snapshot.frozen
-        if self._counted:
-            snapshot.opens(ino)
-            if self._writable:
-                snapshot.writers[id(self)] = name if isinstance(name, str) else os.fsdecode(name)
-        if not self._writable:
-            self.mode = "rb"
-        elif self._append:
-            self.mode = "ab+" if self._readable else "ab"
+        # One look at a flag is cheaper than the inherited attribute, which goes through a dictionary and a descriptor.
+        self._open = True
+        if snapshot.frozen:
+            self._counted = False
         else:
-            self.mode = "rb+" if self._readable else "wb"
+            self._counted = True
+            opened = snapshot.opened
+            opened[ino] = opened.get(ino, 0) + 1
+            if flags & _WRITES:
+                snapshot.writers[id(self)] = name
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else f"mode={self.mode!r}"
+        state = f"mode={self.mode!r}" if self._open else "closed"
         return f"<{type(self).__name__} name={self.name!r} {state}>"
 
+    @property
+    def mode(self) -> str:
+        """The mode as :attr:`io.FileIO.mode` has it."""
+        access = self._flags & _ACCESS
+        if access == os.O_RDONLY:
+            return "rb"
+        letters = "ab" if self._flags & os.O_APPEND else "rb" if access == os.O_RDWR else "wb"
+        return letters + "+" if access == os.O_RDWR else letters
+
     def close(self) -> None:
-        if not self.closed:
+        if getattr(self, "_open", False):
+            self._open = False
             super().close()
             if self._counted:
-                self._counted = False
                 snapshot = self._snapshot
                 with snapshot.lock:
                     snapshot.closes(self._ino)
-                    snapshot.writers.pop(id(self), None)
+                    if self._flags & _WRITES:
+                        del snapshot.writers[id(self)]
 
     # -- what it can do ------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        if self.closed:
+        if not self._open:
             raise ValueError("I/O operation on closed file")
 
     def readable(self) -> bool:
-        self._check()
-        return self._readable
+        if not self._open:
+            self._check()
+        return not self._flags & _WRONLY
 
     def writable(self) -> bool:
-        self._check()
-        return self._writable
+        if not self._open:
+            self._check()
+        return self._flags & _WRITES != 0
 
     def seekable(self) -> bool:
-        self._check()
+        if not self._open:
+            self._check()
         return True
 
     def isatty(self) -> bool:
@@ -110,20 +125,17 @@ class MemoryFile(io.RawIOBase):
 
     def _node(self) -> File:
         """Return the inode to be read, as the snapshot has it now."""
-        node = self._snapshot.own.get(self._ino) or self._snapshot.base[self._ino]
-        assert isinstance(node, File)
-        return node
+        snapshot = self._snapshot
+        return snapshot.own.get(self._ino) or snapshot.base[self._ino]  # type: ignore[return-value]
 
     def _check_read(self) -> None:
-        if self.closed:
-            raise ValueError("I/O operation on closed file")
-        if not self._readable:
+        self._check()
+        if self._flags & _WRONLY:
             raise io.UnsupportedOperation("File not open for reading")
 
     def _check_write(self) -> None:
-        if self.closed:
-            raise ValueError("I/O operation on closed file")
-        if not self._writable:
+        self._check()
+        if not self._flags & _WRITES:
             raise io.UnsupportedOperation("File not open for writing")
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -138,11 +150,13 @@ class MemoryFile(io.RawIOBase):
         return data
 
     def readall(self) -> bytes:
-        self._check_read()
+        if not self._open or self._flags & _WRONLY:
+            self._check_read()
         with self._snapshot.lock:
             node = self._node()
-            data = node.content() if not self._position else node.read(self._position, max(node.size, 0))
-            self._position += len(data)
+            position = self._position
+            data = node.read(position, node.size) if position else node.content()
+            self._position = position + len(data)
         return data
 
     def readinto(self, buffer: Any, /) -> int:
@@ -155,7 +169,8 @@ class MemoryFile(io.RawIOBase):
     # -- writing -------------------------------------------------------------------------------------------------
 
     def write(self, data: Any, /) -> int:
-        self._check_write()
+        if not self._open or not self._flags & _WRITES:
+            self._check_write()
         view = memoryview(data).cast("B")
         count = len(view)
         if not count:
@@ -163,10 +178,11 @@ class MemoryFile(io.RawIOBase):
         snapshot = self._snapshot
         with snapshot.lock:
             node = snapshot.file(self._ino)
-            position = node.size if self._append else self._position
+            position = node.size if self._flags & _APPEND else self._position
             if position + count > MAX_SIZE:
                 raise _error(errno.EFBIG)
-            drop_privileges(node, snapshot.world.privileged)
+            if node.xattrs or node.mode & 0o6000:
+                drop_privileges(node, snapshot.world)
             try:
                 node.write(position, view)
             except MemoryError:
@@ -185,7 +201,7 @@ class MemoryFile(io.RawIOBase):
             if length > MAX_SIZE:
                 raise _error(errno.EFBIG)
             node = snapshot.file(self._ino)
-            drop_privileges(node, snapshot.world.privileged)
+            drop_privileges(node, snapshot.world)
             node.truncate(length)
             node.mtime = node.ctime = time.time_ns()
         return length
@@ -193,18 +209,20 @@ class MemoryFile(io.RawIOBase):
     # -- position ------------------------------------------------------------------------------------------------
 
     def tell(self) -> int:
-        self._check()
+        if not self._open:
+            self._check()
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Move as lseek(2), ``os.SEEK_DATA`` and ``os.SEEK_HOLE`` included."""
-        self._check()
+        if not self._open:
+            self._check()
         with self._snapshot.lock:
-            if whence == os.SEEK_SET:
+            if whence == 0:
                 position = offset
-            elif whence == os.SEEK_CUR:
+            elif whence == 1:
                 position = self._position + offset
-            elif whence == os.SEEK_END:
+            elif whence == 2:
                 position = self._node().size + offset
             elif whence in (_SEEK_DATA, _SEEK_HOLE):
                 position = self._seek_content(offset, whence)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from overlaykit.tree import RenameFlag
 
@@ -31,6 +32,12 @@ _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 _O_DIRECTORY: int = getattr(os, "O_DIRECTORY", 0)
 _O_NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 _O_TMPFILE: int = getattr(os, "O_TMPFILE", 0)
+_O_TRUNC: int = os.O_TRUNC
+_CREATE: int = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+#: What asks for a write, and so is refused by a read-only tree.
+_WRITES: int = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
+#: What a file that exists does not answer by being opened.
+_RARE: int = os.O_EXCL | _O_NOFOLLOW | _O_DIRECTORY | _O_TMPFILE
 
 
 class Names(View):
@@ -206,21 +213,39 @@ class Names(View):
 
         :raises OSError: ENXIO for a FIFO, a socket or a device: there is no kernel behind it that could serve it.
         """
-        access = flags & _ACCESS
-        writes = access != os.O_RDONLY or flags & os.O_TRUNC
-        with self._snapshot.lock:
-            if writes:
+        snapshot = self._snapshot
+        with snapshot.lock:
+            if flags & _WRITES:
                 self._check_write(path)
-            self._check_open()
-            if access == _ACCESS or (flags & os.O_CREAT and flags & _O_DIRECTORY):
-                raise failure(errno.EINVAL, path)
-            if _O_TMPFILE and flags & _O_TMPFILE == _O_TMPFILE:
-                raise failure(errno.EOPNOTSUPP, path)
-            node = self._open(path, flags, mode)
-            return MemoryFile(self._snapshot, node.ino, flags, os.fspath(path))
+            elif self._closed:
+                self._check_open()
+            node = None if flags & _RARE or flags & _ACCESS == _ACCESS else self._plain(path)
+            if type(node) is not File:
+                node = self._open(path, flags, mode)
+            if flags & _O_TRUNC:
+                node = snapshot.file(node.ino)
+                if node.xattrs or node.mode & 0o6000:
+                    drop_privileges(node, snapshot.world)
+                node.data = b""
+                node.private = False
+                node.mtime = node.ctime = time.time_ns()
+            return MemoryFile(snapshot, node.ino, flags, path if type(path) is str else os.fspath(path))
+
+    def open(self, path: StrOrBytesPath, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if not args and not options:
+            # The usual modes, short of the general way's choices.
+            if mode == "rb":
+                return io.BufferedReader(self.open_raw(path, os.O_RDONLY))
+            if mode == "wb":
+                return io.BufferedWriter(self.open_raw(path, _CREATE))
+        return super().open(path, mode, *args, **options)
 
     def _open(self, path: StrOrBytesPath, flags: int, mode: int) -> File:
-        """Return the file that is to be opened, made or truncated where that is asked for."""
+        """Return the file that is to be opened, made where that is asked for. The caller holds the lock."""
+        if flags & _ACCESS == _ACCESS or (flags & os.O_CREAT and flags & _O_DIRECTORY):
+            raise failure(errno.EINVAL, path)
+        if _O_TMPFILE and flags & _O_TMPFILE == _O_TMPFILE:
+            raise failure(errno.EOPNOTSUPP, path)
         exclusive = flags & os.O_CREAT and flags & os.O_EXCL and not self.readonly
         if flags & (os.O_CREAT | _O_NOFOLLOW):
             place = locate(
@@ -249,11 +274,6 @@ class Names(View):
         if isinstance(found, File):
             if flags & _O_DIRECTORY:
                 raise failure(errno.ENOTDIR, path)
-            if flags & os.O_TRUNC:
-                found = self._snapshot.file(found.ino)
-                drop_privileges(found, self._snapshot.world.privileged)
-                found.replace(b"")
-                found.mtime = found.ctime = time.time_ns()
             return found
         if isinstance(found, Directory):
             raise failure(errno.EISDIR, path)
@@ -266,12 +286,12 @@ class Names(View):
         with self._snapshot.lock:
             self._check_write(path)
             snapshot = self._snapshot
-            found = self._find_or_none(path, True)
+            found = self._plain(path)
             if type(found) is not File:
                 found = self._open(path, os.O_WRONLY | os.O_CREAT, 0o666)
             node = snapshot.file(found.ino)
             if node.xattrs or node.mode & 0o6000:
-                drop_privileges(node, snapshot.world.privileged)
+                drop_privileges(node, snapshot.world)
             try:
                 node.replace(content)
             except MemoryError:

@@ -97,7 +97,7 @@ class Snapshot:
         #: How many files are open, by inode number.
         self.opened: dict[int, int] = {}
         #: The names of those open for writing, by the file's id().
-        self.writers: dict[int, str] = {}
+        self.writers: dict[int, str | bytes] = {}
         if parent is None:
             self.root = next(world.inodes)
             self.own[self.root] = fresh_root(world, self.root)
@@ -123,9 +123,7 @@ class Snapshot:
 
     def file(self, ino: int) -> File:
         """Return a regular file to be changed; see :meth:`mine`."""
-        node = self.mine(ino)
-        assert isinstance(node, File)
-        return node
+        return self.own.get(ino) or self.mine(ino)  # type: ignore[return-value]
 
     def freeze(self) -> None:
         """Make the snapshot committed: nothing changes it any more.
@@ -143,7 +141,7 @@ class Snapshot:
 
     def refuse(self) -> NoReturn:
         """Raise that files are open for writing."""
-        names = sorted(set(self.writers.values()))
+        names = sorted({os.fsdecode(name) for name in self.writers.values()})
         raise errors.LayerInUseError(f"still open for writing: {', '.join(names)}; close and try again", users=names)
 
     def lose_name(self, node: Node, place: tuple[int, str], now: int) -> None:
@@ -155,10 +153,6 @@ class Snapshot:
         node.nlink -= 1
         node.ctime = now
         node.drop_name(place)
-
-    def opens(self, ino: int) -> None:
-        """Count an open file. The caller holds the lock."""
-        self.opened[ino] = self.opened.get(ino, 0) + 1
 
     def closes(self, ino: int) -> None:
         """Count a file closed, and let go of it where it has no name any more. The caller holds the lock."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import _acl, _xattr
 from ._content import MAX_SIZE
-from ._file import drop_privileges
+from ._file import drop_privileges, drops_setgid
 from ._names import Names
 from ._node import Directory, File, Symlink
 from ._resolve import failure
@@ -66,7 +66,7 @@ class MemoryTree(Names):
             if not isinstance(node, Directory):
                 _xattr.drop(node, _xattr.CAPABILITY)
                 node.mode &= ~stat.S_ISUID
-                if node.mode & stat.S_IXGRP or not self._snapshot.world.privileged:
+                if drops_setgid(node, self._snapshot.world):
                     node.mode &= ~stat.S_ISGID
             node.ctime = time.time_ns()
 
@@ -89,7 +89,7 @@ class MemoryTree(Names):
             if length > MAX_SIZE:
                 raise failure(errno.EFBIG, path)
             node = self._snapshot.file(found.ino)
-            drop_privileges(node, self._snapshot.world.privileged)
+            drop_privileges(node, self._snapshot.world)
             node.truncate(length)
             node.mtime = node.ctime = time.time_ns()
 

@@ -58,22 +58,28 @@ class View(Tree):
         if self._closed:
             raise errors.StoreClosedError("the tree is closed; open it again")
 
-    def _find(self, path: StrOrBytesPath, follow: bool) -> Node:
-        """Return what a path names: a plain path by a plain walk, whatever else there is in paths the long way."""
-        if not self._closed and type(path) is str:
+    def _plain(self, path: StrOrBytesPath) -> Node | None:
+        """Return what a plain path names: without symbolic links, dots or doubled slashes; ``None`` for others."""
+        if type(path) is str and path:
             own, base = self._own, self._base
             root = self._snapshot.root
             node: Any = own.get(root) or base[root]
-            if not path:
-                return node  # type: ignore[no-any-return]
             try:
                 for name in (path[1:] if path[0] == "/" else path).split("/"):
                     ino = node.entries[name]
                     node = own.get(ino) or base[ino]
             except (KeyError, AttributeError):
-                return self._find_long(path, follow)
-            if not follow or type(node) is not Symlink:
+                return None
+            if type(node) is not Symlink:
                 return node  # type: ignore[no-any-return]
+        return None
+
+    def _find(self, path: StrOrBytesPath, follow: bool) -> Node:
+        """Return what a path names: a plain path by a plain walk, whatever else there is in paths the long way."""
+        if not self._closed:
+            node = self._plain(path)
+            if node is not None:
+                return node
         return self._find_long(path, follow)
 
     def _find_long(self, path: StrOrBytesPath, follow: bool) -> Node:
@@ -159,7 +165,7 @@ class View(Tree):
         return list(self._directory(path).entries)
 
     def read_bytes(self, path: StrOrBytesPath) -> bytes:
-        node = self._find(path, True)
+        node = (None if self._closed else self._plain(path)) or self._find_long(path, True)
         if type(node) is File:
             data = node.data
             if type(data) is bytes:

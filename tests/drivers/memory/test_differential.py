@@ -51,6 +51,7 @@ def acl(user: int, named: int, group: int, mask: int, other: int) -> bytes:
     )
 
 
+LONG = "user." + "n" * 251
 BITS = st.integers(0, 7)
 ACLS = st.one_of(
     st.builds(acl, BITS, BITS, BITS, BITS, BITS),
@@ -141,6 +142,18 @@ def play_file(tree: Tree, path: str, flags: int, mode: int, offset: int, data: b
     return results
 
 
+def is_ambiguous(tree: Tree, operation: tuple[Any, ...]) -> bool:
+    """Tell whether an xattr operation is wrong twice, in its path and its arguments: which counts differs by kernel."""
+    name, *rest = operation
+    if not name.endswith("xattr"):
+        return False
+    try:
+        tree.stat(rest[0], follow_symlinks=rest[-1])
+    except OSError:
+        return not 0 < len(os.fsencode(rest[1][0])) <= 255 or (name == "setxattr" and rest[2] > 3)
+    return False
+
+
 def is_special(tree: Tree, path: str) -> bool:
     """Tell whether opening would go to the kernel's FIFO, socket or device on the real side."""
     try:
@@ -191,6 +204,8 @@ def test_the_same_as_a_real_directory(operations: list[tuple[Any, ...]]) -> None
                     memory = driver.tree(current, readonly=False)
                     continue
                 if operation[0] in ("open", "write_bytes", "read_bytes") and is_special(memory, operation[1]):
+                    continue
+                if is_ambiguous(memory, operation):
                     continue
                 assert play(memory, operation) == play(host, operation), operation
             assert picture(memory) == picture(host)
