@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .. import errors
 from ._entry import TreeEntry
-from ._operations import rmtree
+from ._operations import from_root, rmtree
 from ._tree import RenameFlag, StrOrBytesPath, Tree
 
 if TYPE_CHECKING:
@@ -345,8 +345,8 @@ class HostTree(Tree):
 
     def scandir(self, path: StrOrBytesPath = "") -> Iterator[TreeEntry]:
         names, types, inodes = self._list(path)
-        above = os.fsdecode(path).strip("/")
-        prefix = "" if above in ("", ".") else above + "/"
+        above = from_root(path)
+        prefix = above and above + "/"
         return iter(
             [
                 TreeEntry(self, name, prefix + name, kind << 12, inode)
@@ -395,17 +395,23 @@ class HostTree(Tree):
 
     def rmtree(self, path: StrOrBytesPath) -> None:
         self._writable(path)
-        fd = self._open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        top = from_root(path)
+        try:
+            fd = self._open(top, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.filename is not None:
+                error.filename = os.fspath(path)
+            raise
         # Below here no link is followed at all: one that another process puts in a directory's place leads nowhere.
         with HostTree(fd) as below:
             below._root.resolve = RESOLVE_NO_SYMLINKS
             try:
                 rmtree(below, "")
             except OSError as error:
-                error.filename = f"{os.fsdecode(path).rstrip('/')}/{error.filename}".strip("/")
+                error.filename = f"{top}/{error.filename}".strip("/")
                 raise
-        if os.fsencode(path).strip(b"/") not in (b"", b"."):
-            self.rmdir(path)
+        if top:
+            self.rmdir(top)
 
     # -- attributes ----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ._entry import TreeEntry
     from ._tree import StrOrBytesPath, Tree
 
-__all__ = ["makedirs", "rmtree", "walk"]
+__all__ = ["from_root", "makedirs", "rmtree", "walk"]
 
 Level = tuple[str, list["TreeEntry"], list["TreeEntry"]]
 
@@ -81,8 +81,15 @@ def walk(tree: Tree, top: StrOrBytesPath, topdown: bool) -> Iterator[Level]:
 
 def rmtree(tree: Tree, path: StrOrBytesPath) -> None:
     """Remove a directory and all below it; :meth:`Tree.rmtree`."""
+    # Without a slash at the end, through which a link would be followed.
     top = from_root(path)
-    if top and not stat.S_ISDIR(tree.stat(top, follow_symlinks=False).st_mode):
+    try:
+        is_directory = stat.S_ISDIR(tree.stat(top, follow_symlinks=False).st_mode)
+    except OSError as error:
+        if error.filename is not None:
+            error.filename = os.fspath(path)
+        raise
+    if not is_directory:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path))
     todo: list[tuple[str, bool]] = [(top, False)]
     while todo:
