@@ -36,7 +36,14 @@ FORMAT: Final = 1
 _MARKER: Final = "overlaykit.json"
 _DATABASE: Final = "metadata.db"
 _OURS: Final = frozenset(
-    {_DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm", f"{_MARKER}.new", "lock", "locks", "driver"}
+    {
+        _DATABASE,
+        *(f"{_DATABASE}-{end}" for end in ("journal", "wal", "shm")),
+        f"{_MARKER}.new",
+        "lock",
+        "locks",
+        "driver",
+    }
 )
 
 
@@ -140,18 +147,26 @@ def _inspect(directory: Path) -> dict[str, object] | None:
         with open(directory / _MARKER, encoding="utf-8") as file:
             text = file.read(65536)
     except FileNotFoundError:
-        _check_free(directory)
-        return None
+        if _is_free(directory):
+            return None
+        # Another process has made the store since.
+        return _inspect(directory)
     except UnicodeDecodeError:
         text = ""
     return _read_marker(directory, text)
 
 
-def _check_free(directory: Path) -> None:
+def _is_free(directory: Path) -> bool:
+    """Tell whether a store can be made there; not where the marker has appeared meanwhile.
+
+    :raises StoreFormatError: there is something else.
+    """
     # What a killed process had made of a new store is ours: everything but a driver's content, and that is empty.
     names = set(os.listdir(directory))
     if names <= _OURS and not ("driver" in names and os.listdir(directory / "driver")):
-        return
+        return True
+    if (directory / _MARKER).exists():
+        return False
     if {_DATABASE, "driver"} <= names:
         raise errors.StoreCorruptError(
             f"{directory} looks like a store, but its {_MARKER} is missing: restore that from a backup",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overlaykit.driver import Capability, Driver, DriverSpec, Probe, SnapshotId, Usage
@@ -12,7 +15,6 @@ from overlaykit.tree import HostTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from overlaykit.driver import DriverConfig
     from overlaykit.tree import Tree
@@ -21,7 +23,10 @@ __all__ = ["SPEC", "PlainDriver", "PlainPlugin", "probe"]
 
 
 class PlainDriver(Driver):
-    """``snapshots/ID`` is a snapshot; ``new`` and ``trash`` hold what is not there yet or no more."""
+    """``snapshots/ID`` is a snapshot; ``new`` and ``trash`` hold what is not there yet or no more.
+
+    Each object has a directory in ``new`` that it keeps locked, so that the next one can tell whose is left over.
+    """
 
     def __init__(self, config: DriverConfig) -> None:
         super().__init__(config)
@@ -30,12 +35,16 @@ class PlainDriver(Driver):
         self.root: Path = config.root
         for name in ("new", "snapshots", "trash"):
             (self.root / name).mkdir(exist_ok=True)
+        self.lock = -1
+        while self.lock < 0:
+            self.own = Path(tempfile.mkdtemp(dir=self.root / "new"))
+            self.lock = _lock(self.own)
 
     def _at(self, id: SnapshotId) -> Path:
         return self.root / "snapshots" / id
 
     def prepare(self, id: SnapshotId, parent: SnapshotId | None) -> None:
-        new = self.root / "new" / id
+        new = self.own / id
         if parent is None:
             new.mkdir(0o755)
             new.chmod(0o755)
@@ -65,9 +74,34 @@ class PlainDriver(Driver):
             yield SnapshotId(name)
 
     def cleanup(self) -> None:
-        for name in ("new", "trash"):
-            for entry in os.scandir(self.root / name):
-                shutil.rmtree(entry.path, ignore_errors=True)
+        for trash in (self.root / "trash").iterdir():
+            shutil.rmtree(trash, ignore_errors=True)
+        for left in (self.root / "new").iterdir():
+            lock = _lock(left)
+            if lock >= 0:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(lock)
+
+    def close(self) -> None:
+        if self.lock >= 0:
+            shutil.rmtree(self.own, ignore_errors=True)
+            os.close(self.lock)
+            self.lock = -1
+
+
+def _lock(path: Path) -> int:
+    """Lock a directory; return -1 where another one has it, or where it is gone."""
+    try:
+        lock = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return -1
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.stat(path)
+    except (BlockingIOError, FileNotFoundError):
+        os.close(lock)
+        return -1
+    return lock
 
 
 def probe(root: Path | None) -> Probe:
