@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
-from ._driver import DirectoryDriver
-from ._probe import probe
-from ._tree import DirectoryTree
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._driver import DirectoryDriver
+    from ._probe import probe
+    from ._tree import DirectoryTree
 
 __all__ = ["DirectoryDriver", "DirectoryTree", "probe"]
+
+_MODULES = {
+    "DirectoryDriver": "_driver",
+    "probe": "_probe",
+    "DirectoryTree": "_tree",
+}
+
+
+def __getattr__(name: str) -> object:
+    # The plugin module is part of this package: listing the drivers imports it and must not import the driver.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
-from ._driver import CAPABILITIES, MemoryDriver, probe
-from ._file import MemoryFile
-from ._tree import MemoryTree
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._driver import CAPABILITIES, MemoryDriver, probe
+    from ._file import MemoryFile
+    from ._tree import MemoryTree
 
 __all__ = ["CAPABILITIES", "MemoryDriver", "MemoryFile", "MemoryTree", "probe"]
+
+_MODULES = {
+    "CAPABILITIES": "_driver",
+    "MemoryDriver": "_driver",
+    "probe": "_driver",
+    "MemoryFile": "_file",
+    "MemoryTree": "_tree",
+}
+
+
+def __getattr__(name: str) -> object:
+    # The plugin module is part of this package: listing the drivers imports it and must not import the driver.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+    globals()[name] = value
+    return value

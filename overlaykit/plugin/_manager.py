@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import sys
 from types import MappingProxyType
@@ -14,6 +13,7 @@ from ..errors import PluginError
 from . import _spec
 from ._check import RefusedError, check_commands, check_drivers
 from ._choose import choose_best, choose_named
+from ._close import close_matches
 from ._discover import disabled_plugins, installed_plugins, is_traced
 from ._hooks import call_after_commit, call_before_remove
 from ._open import check_options, create_driver, run_probe
@@ -249,10 +249,8 @@ def _try_alone(plugin: object, origin: Origin) -> pluggy.PluginManager:
         raise RefusedError(f"its hooks do not fit: {describe(error)}") from error
     for name in vars(trial.hook):
         if name not in known and not all(impl.optionalhook for impl in getattr(trial.hook, name).get_hookimpls()):
-            close = difflib.get_close_matches(name, known, n=1)
-            raise RefusedError(
-                f"there is no hook {name}; {f'did you mean {close[0]}?' if close else _there_are(known)}"
-            )
+            close = close_matches(name, known, 1)
+            raise RefusedError(f"there is no hook {name}; {f'did you mean {close}?' if close else _there_are(known)}")
     unmarked = [name for name in known if hasattr(plugin, name) and not getattr(trial.hook, name).get_hookimpls()]
     if unmarked:
         raise RefusedError(f"its {', '.join(unmarked)} lacks the decorator overlaykit.plugin.hookimpl")

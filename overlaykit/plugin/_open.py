@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from ..driver import Driver, Probe
 from ..errors import DriverError, DriverOptionError, DriverUnavailableError
+from ._close import close_matches
 from ._resolve import describe, load_object
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def check_options(registered: RegisteredDriver, options: Mapping[str, str]) -> N
     spec = registered.spec
     for name, value in options.items():
         if name not in spec.options:
-            close = difflib.get_close_matches(str(name), spec.options, n=2)
+            close = close_matches(str(name), spec.options)
             if close:
-                hint = f"did you mean {' or '.join(close)}?"
+                hint = f"did you mean {close}?"
             elif spec.options:
                 hint = f"it has {', '.join(sorted(spec.options))}"
             else:

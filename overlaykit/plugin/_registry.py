@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..errors import DriverConflictError, UnknownDriverError
+from ._close import close_matches
 from ._values import PluginProblem
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ class DriverRegistry:
         for problem in problems:
             if problem.plugin == name:
                 return f"there is no driver {name!r}: {problem}"
-        close = difflib.get_close_matches(name, self._claims, n=2)
+        close = close_matches(name, self._claims)
         if close:
-            return f"there is no driver {name!r}; did you mean {' or '.join(close)}?"
+            return f"there is no driver {name!r}; did you mean {close}?"
         known = ", ".join(self.drivers) or "none"
         return f"there is no driver {name!r}; known: {known} (a plugin brings further ones: pip install it)"
 

@@ -148,6 +148,17 @@ def test_listing_drivers_imports_no_driver(site: Site) -> None:
     assert "aa_good_driver" not in sys.modules
 
 
+def test_our_own_drivers_are_listed_without_being_imported() -> None:
+    program = (
+        "import sys\nfrom overlaykit.plugin import load_plugins\nload_plugins()\n"
+        "print(*(name for name in sys.modules if name.startswith('overlaykit_')))"
+    )
+    ran = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    names = {name for name in ran.stdout.split() if not name.startswith("_editable")}
+    assert {"overlaykit_overlayfs.plugin", "overlaykit_directory.plugin", "overlaykit_memory.plugin"} <= names
+    assert {name.partition(".")[2] for name in names} == {"", "plugin"}
+
+
 def test_load_plugins_looks_once_until_reset(site: Site) -> None:
     reset_plugins()
     try:
