@@ -9,6 +9,7 @@ from overlaykit.driver import Aspect, Change, ChangeKind
 from overlaykit.tree import change_order
 
 from ._node import Directory, File, Node, Symlink
+from ._snapshot import fresh_root
 
 if TYPE_CHECKING:
     from ._snapshot import Snapshot
@@ -16,15 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["changes"]
 
 
-def changes(after: Snapshot, before: Snapshot) -> list[Change]:
+def changes(after: Snapshot) -> list[Change]:
     """Return how a snapshot differs from its parent: what :func:`overlaykit.tree.compare` of the two would yield.
 
     Takes time in proportion to what changed: a directory is entered only where an inode below it is the
-    snapshot's own, or where it stands in another's place.
+    snapshot's own, or where it stands in another's place. Without a parent everything is added.
     """
     with after.lock:
-        comparison = _Comparison(before, after)
-        comparison.run()
+        if after.parent is None:
+            comparison = _Comparison(after, after)
+            comparison.run_from_nothing()
+        else:
+            comparison = _Comparison(after.parent, after)
+            comparison.run()
         return comparison.result()
 
 
@@ -38,6 +43,14 @@ class _Comparison:
         self.aspects: dict[str, Aspect] = {}
         #: Files that a name stands for in one tree and not in the other, though it is in both.
         self.relinked: set[int] = set()
+
+    def run_from_nothing(self) -> None:
+        """Compare with an empty snapshot, whose root has no time to compare."""
+        new = self.after.node(self.after.root)
+        assert isinstance(new, Directory)
+        empty = fresh_root(self.after.world, new.ino)
+        self._modified(".", _difference(empty, new) & ~Aspect.MTIME)
+        self._children("", empty, new)
 
     def result(self) -> list[Change]:
         """Return what was found, in tree order."""

@@ -7,41 +7,23 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from overlaykit import errors
-from overlaykit.driver import Capability, Driver, Probe, Usage
+from overlaykit.driver import Driver
 
 from ._changes import changes
+from ._probe import CAPABILITIES
 from ._snapshot import Snapshot, World
 from ._tree import MemoryTree
 from ._usage import usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from overlaykit.driver import Change, DriverConfig, SnapshotId
+    from overlaykit.driver import Change, DriverConfig, SnapshotId, Usage
 
-__all__ = ["CAPABILITIES", "MemoryDriver", "probe"]
-
-CAPABILITIES = frozenset(
-    {
-        Capability.ACL,
-        Capability.DEEP_STACK,
-        Capability.DEVICE_NODES,
-        Capability.EXCHANGE,
-        Capability.OWNERSHIP,
-        Capability.SPARSE,
-        Capability.TRUSTED_XATTRS,
-    }
-)
-"""What the driver offers, everywhere."""
+__all__ = ["MemoryDriver"]
 
 _SMALL = 16
 """A removed snapshot with up to so many inodes of its own is freed at once, a larger one at cleanup."""
-
-
-def probe(root: Path | None) -> Probe:  # noqa: ARG001 - the signature of probes
-    """Say that the driver works; it always does."""
-    return Probe(usable=True, reason="needs nothing but memory", capabilities=CAPABILITIES)
 
 
 class MemoryDriver(Driver):
@@ -105,9 +87,9 @@ class MemoryDriver(Driver):
     def changes(self, id: SnapshotId, parent: SnapshotId | None) -> Iterator[Change]:
         snapshot = self._get(id)
         below = None if parent is None else self._get(parent)
-        if below is None or below is not snapshot.parent:
+        if below is not snapshot.parent:
             return super().changes(id, parent)
-        return iter(changes(snapshot, below))
+        return iter(changes(snapshot))
 
     def cleanup(self) -> None:
         while self._trash:

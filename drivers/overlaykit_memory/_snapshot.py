@@ -16,7 +16,7 @@ from ._node import Directory, File, Node
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Snapshot", "Table", "World"]
+__all__ = ["Snapshot", "Table", "World", "fresh_root"]
 
 
 class World:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from overlaykit.driver import Capability, DriverSpec
+from overlaykit.driver import DriverSpec
 from overlaykit.plugin import hookimpl
+
+from ._probe import CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,17 +22,7 @@ def overlaykit_register_drivers() -> Iterable[DriverSpec]:
             factory="overlaykit_memory:MemoryDriver",
             probe="overlaykit_memory:probe",
             priority=10,
-            capabilities=frozenset(
-                {
-                    Capability.ACL,
-                    Capability.DEEP_STACK,
-                    Capability.DEVICE_NODES,
-                    Capability.EXCHANGE,
-                    Capability.OWNERSHIP,
-                    Capability.SPARSE,
-                    Capability.TRUSTED_XATTRS,
-                }
-            ),
+            capabilities=CAPABILITIES,
             needs_path=False,
             summary="trees in memory, gone with the process; no disk, no privileges, any platform",
         )
