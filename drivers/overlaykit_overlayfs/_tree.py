@@ -137,8 +137,8 @@ class OverlayTree(HostTree):
     def _mend_link(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
         """Give both names one inode number.
 
-        In a user namespace the kernel goes on showing a file that it copied up for a link under its old number, but the
-        new name under that of the copy. So the old name is made anew. (To rename a link over it will not do: at that the
+        In a user namespace the kernel goes on showing a file that it copied up for a link under its old number, but
+        the new name under that of the copy. So the old name is made anew. (To rename a link over it will not do: at that the
         kernel warns of itself.)
         """
         old, new = self.lstat(src), self.lstat(dst)
