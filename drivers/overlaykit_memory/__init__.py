@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._driver import MemoryDriver
     from ._file import MemoryFile
-    from ._probe import CAPABILITIES, probe
+    from ._probe import probe
     from ._tree import MemoryTree
+    from .plugin import CAPABILITIES
 
 __all__ = ["CAPABILITIES", "MemoryDriver", "MemoryFile", "MemoryTree", "probe"]
 
 _MODULES = {
-    "CAPABILITIES": "_probe",
+    "CAPABILITIES": "plugin",
     "MemoryDriver": "_driver",
     "probe": "_probe",
     "MemoryFile": "_file",

@@ -10,10 +10,10 @@ from overlaykit import errors
 from overlaykit.driver import Driver
 
 from ._changes import changes
-from ._probe import CAPABILITIES
 from ._snapshot import Snapshot, World
 from ._tree import MemoryTree
 from ._usage import usage
+from .plugin import CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

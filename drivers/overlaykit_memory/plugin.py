@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from overlaykit.driver import DriverSpec
+from overlaykit.driver import Capability, DriverSpec
 from overlaykit.plugin import hookimpl
-
-from ._probe import CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+CAPABILITIES = frozenset(
+    {
+        Capability.ACL,
+        Capability.DEEP_STACK,
+        Capability.DEVICE_NODES,
+        Capability.EXCHANGE,
+        Capability.OWNERSHIP,
+        Capability.SPARSE,
+        Capability.TRUSTED_XATTRS,
+    }
+)
+"""What the driver offers, everywhere."""
 
 
 @hookimpl
