@@ -58,14 +58,12 @@ class Engine:
         self.operations = operations
         self._unsettled = False
 
-    @contextlib.contextmanager
-    def operation(self) -> Iterator[None]:
-        """Be inside an operation: recovery stays out."""
+    def operation(self) -> OperationLock:
+        """Return what to be inside of during an operation: recovery stays out."""
         self.metadata.check_open()
         if self._unsettled:
             self.recover()
-        with self.operations.operation():
-            yield
+        return self.operations
 
     def recover(self, *, wait: bool = False) -> None:
         """Repair what killed processes left, unless another one is inside an operation.

@@ -19,6 +19,7 @@ from ._metadata import BUSY_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import TracebackType
 
 __all__ = ["FileLock", "OperationLock"]
 
@@ -54,7 +55,7 @@ def wait_for(descriptor: int, kind: int, path: Path, seconds: float = BUSY_SECON
 
 
 class OperationLock:
-    """Who changes the store, and who repairs it.
+    """Who changes the store, and who repairs it; entering it begins an operation, leaving it ends that.
 
     Any number of operations run at once, in any number of processes; recovery runs only while none does, because it
     takes what an operation is about to finish for what a crash left.
@@ -70,9 +71,8 @@ class OperationLock:
         self._pid = os.getpid()
         self._descriptor = -1 if path is None else os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    @contextlib.contextmanager
-    def operation(self) -> Iterator[None]:
-        """Be inside an operation.
+    def __enter__(self) -> None:
+        """Begin an operation.
 
         :raises StoreBusyError: another process has been repairing the store for too long.
         :raises StoreClosedError: the store is closed.
@@ -83,15 +83,16 @@ class OperationLock:
             if self._inside == 0 and self._path is not None:
                 wait_for(self._descriptor, fcntl.LOCK_SH, self._path)
             self._inside += 1
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._inside -= 1
-                if self._inside == 0:
-                    if self._path is not None:
-                        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-                    self._condition.notify_all()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._condition:
+            self._inside -= 1
+            if self._inside == 0:
+                if self._path is not None:
+                    fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+                self._condition.notify_all()
 
     @contextlib.contextmanager
     def repair(self, *, wait: bool = False) -> Iterator[bool]:

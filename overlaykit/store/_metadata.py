@@ -6,14 +6,16 @@ import contextlib
 import os
 import sqlite3
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from .. import errors
 from ..driver import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
+    from types import TracebackType
 
 __all__ = ["BUSY_SECONDS", "SCHEMA_VERSION", "Metadata"]
 
@@ -139,15 +141,11 @@ class Metadata:
                 f"{self._name()} was opened before this process was forked: open it again in this process"
             )
 
-    @contextlib.contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
+    def read(self) -> AbstractContextManager[sqlite3.Connection]:
         """Give the connection for one query, or for several that need not see the same state."""
-        self.check_open()
-        with self._lock, self._translated():
-            yield self._use()
+        return _Session(self, writes=False, durable=False)
 
-    @contextlib.contextmanager
-    def write(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+    def write(self, *, durable: bool = False) -> AbstractContextManager[sqlite3.Connection]:
         """Give the connection inside a transaction that is committed at the end, or rolled back by an exception.
 
         :param durable: with ``Durability.COMMIT`` this transaction, and all before it, are on the disk at the end.
@@ -156,23 +154,7 @@ class Metadata:
         :raises ReadOnlyError: the database cannot be written.
         :raises StoreCorruptError: the database is damaged.
         """
-        self.check_open()
-        with self._lock, self._translated():
-            connection = self._use()
-            lift = durable and self._durability is Durability.COMMIT
-            if lift:
-                connection.execute("PRAGMA synchronous = FULL")
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                    connection.execute("COMMIT")
-                finally:
-                    if connection.in_transaction:
-                        connection.rollback()
-            finally:
-                if lift:
-                    connection.execute("PRAGMA synchronous = NORMAL")
+        return _Session(self, writes=True, durable=durable and self._durability is Durability.COMMIT)
 
     def check_integrity(self) -> None:
         """Read the whole database.
@@ -188,15 +170,17 @@ class Metadata:
 
     def close(self) -> None:
         """Close the connection; a second time does nothing."""
+        if self._path is not None and os.getpid() != self._pid:
+            # Another thread of the parent may have held the lock at the fork: it is never let go of here.
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                _abandon(connection)
+            return
         with self._lock:
             connection, self._connection = self._connection, None
-            if connection is None:
-                return
-            if self._path is not None and os.getpid() != self._pid:
-                _abandon(connection)
-                return
-            with self._translated():
-                connection.close()
+            if connection is not None:
+                with self._translated():
+                    connection.close()
 
     def _use(self) -> sqlite3.Connection:
         connection = self._connection
@@ -218,10 +202,10 @@ class Metadata:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
-            raise
         except sqlite3.Error as error:
-            raise self._translate(error) from error
+            if _is_ours(error):
+                raise self._translate(error) from error
+            raise
 
     def _translate(self, error: sqlite3.Error) -> errors.OverlaykitError:
         # Without a code it is Python's own or ours: text that is not UTF-8, a row that makes no sense.
@@ -248,6 +232,74 @@ class Metadata:
             # The statements are fixed: one that does not fit the tables says that the tables are not ours any more.
             return self._corrupt(error)
         return errors.OverlaykitError(f"{place} failed ({error}): look into the kernel's log", filename=self._path)
+
+
+class _Session:
+    """A use of the connection by one thread. A class: a generator's context manager would double what one costs."""
+
+    __slots__ = ("_durable", "_metadata", "_writes")
+
+    def __init__(self, metadata: Metadata, *, writes: bool, durable: bool) -> None:
+        self._metadata = metadata
+        self._writes = writes
+        self._durable = durable
+
+    def __enter__(self) -> sqlite3.Connection:
+        metadata = self._metadata
+        metadata.check_open()
+        metadata._lock.acquire()
+        try:
+            connection = metadata._use()
+            if self._writes:
+                self._begin(connection)
+        except BaseException as error:
+            metadata._lock.release()
+            if _is_ours(error):
+                raise metadata._translate(error) from error
+            raise
+        return connection
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        if self._durable:
+            connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            self._end(connection)
+            raise
+
+    def _end(self, connection: sqlite3.Connection) -> None:
+        if connection.in_transaction:
+            connection.rollback()
+        if self._durable:
+            connection.execute("PRAGMA synchronous = NORMAL")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        metadata = self._metadata
+        connection = metadata._connection
+        assert connection is not None
+        try:
+            if self._writes:
+                try:
+                    if error is None:
+                        connection.execute("COMMIT")
+                finally:
+                    self._end(connection)
+        except sqlite3.Error as late:
+            error = late
+        finally:
+            metadata._lock.release()
+        if error is not None and _is_ours(error):
+            raise metadata._translate(error) from error
+
+
+def _is_ours(error: BaseException) -> TypeGuard[sqlite3.Error]:
+    """Tell an error that is about the database's state from one that the caller asked for, or made."""
+    return isinstance(error, sqlite3.Error) and not isinstance(
+        error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+    )
 
 
 def _abandon(connection: sqlite3.Connection) -> None:

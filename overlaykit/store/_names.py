@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from typing import TYPE_CHECKING, cast
 
@@ -17,8 +18,6 @@ MAX_BYTES = 65536
 """The longest key, label name or label value, in bytes of UTF-8."""
 
 _SHOWN = 60
-_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-_ID_LENGTH = 26
 
 
 def show(name: str) -> str:
@@ -99,10 +98,5 @@ def plain_labels(labels: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def new_id() -> SnapshotId:
-    """Return an id that was never used: 26 random characters, 134 bits."""
-    number = secrets.randbits(134)
-    digits = []
-    for _ in range(_ID_LENGTH):
-        number, digit = divmod(number, 36)
-        digits.append(_ALPHABET[digit])
-    return SnapshotId("".join(digits))
+    """Return an id that was never used: 26 characters of ``[0-9a-v]`` from 128 random bits."""
+    return SnapshotId(base64.b32hexencode(secrets.token_bytes(16))[:26].decode().lower())

@@ -110,6 +110,14 @@ def _assemble(
     options: Mapping[str, str],
     stack: contextlib.ExitStack,
 ) -> Store:
+    if path is not None:
+        if not (path / "driver").is_dir():
+            raise errors.StoreCorruptError(
+                f"{path / 'driver'} is missing, and with it the content of all snapshots: restore it from a backup",
+                filename=path / "driver",
+            )
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path / "locks", 0o700)
     operations = OperationLock(None if path is None else path / "lock")
     stack.callback(operations.close)
     metadata = Metadata(None if path is None else path / _DATABASE, level, create=path is None)

@@ -6,10 +6,10 @@ import datetime
 import sqlite3
 import time
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from ..driver import SnapshotId, SnapshotInfo, SnapshotKind, Usage
+from ._labels import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +22,7 @@ PREPARING: Final = 1  #: reserved, the driver is making it
 COMMITTING: Final = 2  #: reserved, the driver turns ``source`` into it
 
 PAGE: Final = 256
+
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
@@ -108,7 +109,7 @@ def make_info(
         key,
         kind,
         parent,
-        MappingProxyType(dict(labels)),
+        Labels(labels),
         _EPOCH + datetime.timedelta(microseconds=created),
         _EPOCH + datetime.timedelta(microseconds=updated),
     )

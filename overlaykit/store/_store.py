@@ -384,7 +384,7 @@ class Store:
             stack.callback(self._metadata.close)
             if self._path is None or os.getpid() == self._pid:
                 stack.callback(self._driver.close)
-                stack.callback(self._engine.trees.close_all)
+                stack.callback(self._engine.trees.close)
             self._engine.operations.close()
 
     def __enter__(self) -> Self:

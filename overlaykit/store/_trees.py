@@ -95,7 +95,8 @@ class TreeRegistry:
         :raises LayerInUseError: somebody else writes, commits or removes it.
         """
         handle = _Handle(id, owner, writable=writable, holds=writable or locked)
-        with self._locked():
+        with self._mutex:
+            self._collect()
             use = self._uses.setdefault(id, _Use())
             try:
                 if use.claimed:
@@ -127,7 +128,8 @@ class TreeRegistry:
 
         :raises LayerInUseError: somebody else uses it.
         """
-        with self._locked():
+        with self._mutex:
+            self._collect()
             use = self._uses.setdefault(id, _Use())
             try:
                 self._hold(use, id, key, exclusive=True)
@@ -137,7 +139,8 @@ class TreeRegistry:
         try:
             yield
         finally:
-            with self._locked():
+            with self._mutex:
+                self._collect()
                 self._let_go(id)
 
     @contextlib.contextmanager
@@ -151,7 +154,8 @@ class TreeRegistry:
         :param idle: open trees are a hindrance.
         :raises LayerInUseError: somebody uses it.
         """
-        with self._locked():
+        with self._mutex:
+            self._collect()
             use = self._uses.setdefault(id, _Use())
             try:
                 if use.claimed:
@@ -177,37 +181,48 @@ class TreeRegistry:
         try:
             yield Claim(tuple(tree for tree in found if tree is not None))
         finally:
-            with self._locked():
+            with self._mutex:
+                self._collect()
                 use.claimed = ""
                 self._let_go(id)
 
     def gone(self, id: SnapshotId) -> None:
         """Remove the lock file of a snapshot that was removed, while it is claimed."""
-        with self._locked():
+        with self._mutex:
+            self._collect()
             use = self._uses.get(id)
             if use is not None and use.lock is not None:
                 use.lock.release(remove=True)
                 use.lock = None
 
-    def close_all(self) -> None:
-        """Close every tree."""
-        with self._locked():
+    def close(self) -> None:
+        """Close every tree and let go of every lock."""
+        with self._mutex:
+            self._collect()
             references = [handle.reference for use in self._uses.values() for handle in use.handles]
         trees = [reference() for reference in references if reference is not None]
         with contextlib.ExitStack() as stack:
+            stack.callback(self._release)
             for tree in trees:
                 if tree is not None:
                     stack.callback(tree.close)
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _release(self) -> None:
         with self._mutex:
-            self._collect()
-            yield
+            for use in self._uses.values():
+                if use.lock is not None:
+                    use.lock.release()
+                    use.lock = None
 
     def _hold(self, use: _Use, id: SnapshotId, key: str, *, exclusive: bool) -> None:
         if self._directory is not None and use.lock is None:
-            use.lock = FileLock.take(self._directory / id, exclusive=exclusive)
+            try:
+                use.lock = FileLock.take(self._directory / id, exclusive=exclusive)
+            except FileNotFoundError as error:
+                raise errors.StoreCorruptError(
+                    f"{self._directory} is gone: the store was moved or removed while it was open",
+                    filename=self._directory,
+                ) from error
             if use.lock is None:
                 raise errors.LayerInUseError(
                     f"{show(key)} is in use by another process or another store object: close it there",
@@ -228,7 +243,8 @@ class TreeRegistry:
             self._uses.pop(id, None)
 
     def _forget(self, handle: _Handle) -> None:
-        with self._locked():
+        with self._mutex:
+            self._collect()
             self._remove(handle)
 
     def _remove(self, handle: _Handle) -> None:

@@ -26,7 +26,8 @@ __all__ = ["Working"]
 class Working:
     """An active snapshot that ends with its ``with``: committed by :meth:`commit`, or else discarded.
 
-    It also ends with its process: one whose process was killed is removed when the store is opened next.
+    It also ends with its process and its store object: one whose process was killed, or whose store was closed before
+    it, is removed when the store is opened next.
     :meth:`Store.snapshot` makes one.
     """
 

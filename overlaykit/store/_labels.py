@@ -1,0 +1,31 @@
+"""Labels as a value."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+__all__ = ["Labels"]
+
+
+class Labels(dict[str, str]):
+    """A dictionary that cannot be changed; unlike a mapping proxy it can be pickled, copied and written as JSON."""
+
+    __slots__ = ()
+
+    def _refuse(self, *arguments: object, **named: object) -> NoReturn:
+        raise TypeError("a snapshot's labels cannot be changed here: use Store.update_labels()")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[type[Labels], tuple[dict[str, str]]]:
+        return Labels, (dict(self),)
+
+    def __copy__(self) -> Labels:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Labels:
+        return self
