@@ -141,13 +141,14 @@ class Names(View):
             snapshot = self._snapshot
             self._check_write(src, dst)
             source = walk(snapshot, src, (src, dst), follow=False, slash_follows=True)
-            place = self._parent(dst, (src, dst))
             if is_long(source.name):
                 raise failure(errno.ENAMETOOLONG, src, dst)
             if source.node is None:
                 raise failure(errno.ENOENT, src, dst)
             if source.slash and not isinstance(source.node, Directory):
                 raise failure(errno.ENOTDIR, src, dst)
+            # The kernel looks for the new name's directory only when it has found the old name.
+            place = self._parent(dst, (src, dst))
             self._check_vacant(place, (src, dst))
             if isinstance(source.node, Directory):
                 raise failure(errno.EPERM, src, dst)
