@@ -7,7 +7,7 @@ import errno
 import os
 import stat as stat_module
 from abc import ABC, abstractmethod
-from typing import IO, TYPE_CHECKING, Literal, overload
+from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
 from .. import errors
 from ._open import open_file
@@ -243,7 +243,7 @@ class Tree(ABC):
         newline: str | None = None,
         *,
         permissions: int = 0o666,
-    ) -> IO[bytes] | IO[str]: ...
+    ) -> IO[Any]: ...
     def open(
         self,
         path: StrOrBytesPath,
