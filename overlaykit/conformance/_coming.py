@@ -20,14 +20,14 @@ def new_id() -> SnapshotId:
     return SnapshotId("".join(secrets.choice(_ALPHABET) for _ in range(26)))
 
 
-def come_and_go(driver: Driver, parent: SnapshotId | None) -> None:
-    """Make an empty snapshot over ``parent`` and remove it, then one of each kind without a parent."""
-    over, alone, committed = new_id(), new_id(), new_id()
-    driver.prepare(over, parent)
-    with driver.tree(over, readonly=False) as tree:
+def come_and_go(driver: Driver) -> None:
+    """Make a snapshot of each kind and remove them."""
+    base, id, committed = new_id(), new_id(), new_id()
+    driver.prepare(base, None)
+    driver.commit(base, committed)
+    driver.prepare(id, committed)
+    with driver.tree(id, readonly=False) as tree:
         tree.stat("")
-    driver.remove(over)
-    driver.prepare(alone, None)
-    driver.commit(alone, committed)
+    driver.remove(id)
     driver.remove(committed)
     driver.cleanup()

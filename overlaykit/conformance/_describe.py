@@ -24,6 +24,8 @@ __all__ = [
     "Link",
     "Node",
     "Portrait",
+    "Seen",
+    "Spec",
     "Special",
     "Symlink",
     "apply",

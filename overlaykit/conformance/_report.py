@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._select import rule, test_id
+from ._select import rule, subject_of, test_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,7 @@ def _facts(item: pytest.Item) -> dict[str, Any] | None:
         str(one) for name in ("capability", "without") for mark in item.iter_markers(name) for one in mark.args
     ]
     return {
+        "driver": subject_of(item).spec.name,
         "id": id,
         "rule": rule(item),
         "capability": ", ".join(capability) or None,
@@ -43,9 +44,9 @@ def _facts(item: pytest.Item) -> dict[str, Any] | None:
 class Reporter:
     """Collects reports and writes them at the end.
 
-    The file holds ``{"overlaykit": [header lines], "tests": [...]}``; each test has ``id``, ``rule``, ``capability``
-    (``None`` for the core), ``refusal``, ``outcome`` (passed, failed, error, skipped, xfailed, xpassed, or left-out for
-    a test that the driver's capabilities leave out), ``message`` and ``seconds``.
+    The file holds ``{"overlaykit": [header lines], "tests": [...]}``. Each test has ``driver``, ``id``, ``rule``,
+    ``capability`` (``None`` for the core), ``refusal``, ``outcome`` (passed, failed, error, skipped, xfailed, xpassed,
+    or left-out for a test that the driver's capabilities leave out), ``message`` and ``seconds``.
     """
 
     def __init__(self, config: pytest.Config) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Self
 
 from ..driver import Change, ChangeKind, Driver, Durability, SnapshotId
 from ..tree import Aspect
+from ._coming import new_id
 from ._describe import Layer, Portrait, apply, portrait, see
-from ._coming import come_and_go, new_id
 from ._observer import Storage, differences, observe
 
 if TYPE_CHECKING:
@@ -101,9 +101,8 @@ class Rig:
         self._seen: dict[SnapshotId, Portrait] = {}
         self._lower: Storage = {}
         try:
-            come_and_go(self.driver, None)
             # What is there before any layer is the driver's bookkeeping.
-            self._own = frozenset(observe(self.storage))
+            self._own = subject.empty | observe(self.storage).keys()
         except BaseException:
             self.driver.close()
             raise
@@ -218,7 +217,10 @@ class Rig:
         if not first:
             return
         # So is what changes when an unrelated snapshot comes and goes.
-        come_and_go(self.driver, committed[-1] if committed else None)
+        passing = new_id()
+        self.driver.prepare(passing, committed[-1] if committed else None)
+        self.driver.remove(passing)
+        self.driver.cleanup()
         second = observe(self.storage)
         self._lower = {path: what for path, what in first.items() if second.get(path) == what and path not in self._own}
 

@@ -14,7 +14,7 @@ from ._suite import Suite
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Selection", "rule", "select", "test_id"]
+__all__ = ["Selection", "rule", "select", "subject_of", "test_id"]
 
 
 @dataclass(slots=True)
@@ -45,6 +45,13 @@ def rule(item: pytest.Item) -> str:
     return " ".join((text or "").split("\n\n")[0].split())
 
 
+def subject_of(item: pytest.Item) -> Subject:
+    """Return the driver that a conformance test is run on."""
+    assert isinstance(item, pytest.Function)
+    assert item.cls is not None
+    return subject_from_class(item.config, item.cls)
+
+
 def select(config: pytest.Config, items: Sequence[pytest.Item]) -> Selection:
     """Sort the collected items into those that run and those that do not.
 
@@ -58,7 +65,7 @@ def select(config: pytest.Config, items: Sequence[pytest.Item]) -> Selection:
             selection.kept.append(item)
             continue
         assert isinstance(item, pytest.Function)
-        subject = subject_from_class(config, item.cls)
+        subject = subject_of(item)
         ids.setdefault(subject, set()).update((id, id.partition("[")[0]))
         if _wanted(item, subject):
             selection.kept.append(item)
@@ -71,10 +78,31 @@ def select(config: pytest.Config, items: Sequence[pytest.Item]) -> Selection:
     return selection
 
 
-def _wanted(item: pytest.Item, subject: Subject) -> bool:
+def _wanted(item: pytest.Function, subject: Subject) -> bool:
     declared = {one for mark in item.iter_markers("capability") for one in mark.args}
     refused = {one for mark in item.iter_markers("without") for one in mark.args}
-    return declared <= subject.capabilities and not refused & subject.capabilities
+    if not declared and not refused:
+        _check_core(item, subject)
+        return True
+    assert item.cls is not None
+    return not item.cls.core_only and declared <= subject.capabilities and not refused & subject.capabilities
+
+
+def _check_core(item: pytest.Function, subject: Subject) -> None:
+    # The core cannot be skipped; what a driver gets wrong and knows it says in its known failures.
+    marks = {mark.name for mark in item.iter_markers()} & {"skip", "skipif", "xfail"}
+    if marks or _overrides(item):
+        raise pytest.UsageError(
+            f"{item.nodeid}: a test of the core cannot be skipped or replaced; "
+            f"list it in the known_failures of the driver {subject.spec.name!r}"
+        )
+
+
+def _overrides(item: pytest.Function) -> bool:
+    from ._all import FullSuite
+
+    own = getattr(FullSuite, item.originalname, None)
+    return own is not None and own.__qualname__ != item.function.__qualname__
 
 
 def _mark_known(item: pytest.Item, id: str, subject: Subject) -> None:

@@ -6,7 +6,6 @@ import os
 import pkgutil
 import platform
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,8 @@ from ._coming import come_and_go
 from ._observer import observe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._suite import Suite
 
 __all__ = ["Subject", "header", "subject_from_class", "subject_from_options"]
@@ -71,7 +72,7 @@ def _examine(spec: DriverSpec, options: Mapping[str, str], base: Path, distribut
         driver = _create(spec, Path(root), Durability.NONE, options)
         try:
             capabilities = frozenset(driver.capabilities)
-            come_and_go(driver, None)
+            come_and_go(driver)
         finally:
             driver.close()
         empty = frozenset(observe(Path(root)))
@@ -147,11 +148,11 @@ def header(subject: Subject) -> list[str]:
     user = f"uid {os.geteuid()}" if hasattr(os, "geteuid") else "unknown user"
     privilege = "root" if user == "uid 0" else f"unprivileged ({user})"
     options = "".join(f", {name}={value}" for name, value in sorted(subject.options.items()))
+    origin = subject.distribution or subject.spec.factory
+    where = f"{subject.base} on {_filesystem(subject.base)}, {platform.system()} {platform.release()}"
     return [
-        f"overlaykit {__version__} conformance: driver {subject.spec.name}{options}"
-        f" from {subject.distribution or subject.spec.factory}",
-        f"overlaykit: {privilege}, {subject.base} on {_filesystem(subject.base)},"
-        f" {platform.system()} {platform.release()}",
+        f"overlaykit {__version__} conformance: driver {subject.spec.name}{options} from {origin}",
+        f"overlaykit: {privilege}, {where}",
         f"overlaykit capabilities: {declared}",
     ]
 

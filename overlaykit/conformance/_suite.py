@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
@@ -30,7 +31,9 @@ class Suite:
     #: The driver to test: a registered one's name, or a specification; ``None`` takes ``--overlaykit-driver``.
     driver: ClassVar[str | DriverSpec | None] = None
     #: The options it is constructed with.
-    options: ClassVar[Mapping[str, str]] = {}
+    options: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    #: Whether the tests of capabilities are left out.
+    core_only: ClassVar[bool] = False
 
     @pytest.fixture
     def subject(self, request: pytest.FixtureRequest) -> Subject:

@@ -13,6 +13,7 @@ from overlaykit.conformance._suite import Suite
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from overlaykit.conformance._describe import Layer
     from overlaykit.conformance._rig import Rig
     from overlaykit.tree import Tree
 
@@ -98,7 +99,7 @@ class TestCopyOnWrite(Suite):
 
     @pytest.mark.parametrize("change", _WRITES.values(), ids=_WRITES)
     def test_change_is_the_same_without_layers(self, rig: Rig, change: Callable[[Tree], object]) -> None:
-        """An operation on lower files shows what it shows on files of the container's own, times of directories aside."""
+        """An operation on lower files shows what it shows on files of the container's own, times aside."""
         flat = rig.box()
         _base(flat.tree)
         change(flat.tree)
@@ -191,7 +192,7 @@ class TestCopyOnWrite(Suite):
 
     def test_parents_keep_their_attributes(self, rig: Rig) -> None:
         """A change deep in lower directories leaves mode, time and xattrs of the directories above it as they were."""
-        layer = {
+        layer: Layer = {
             "a/b/c/f": "old",
             "a/b/c": Directory(0o700, _TIME, {"user.c": b"3"}),
             "a/b": Directory(0o750, _TIME + 1, {"user.b": b"2"}),
@@ -259,7 +260,7 @@ class TestCopyOnWrite(Suite):
     def test_chmod_over_many_commits(self, rig: Rig) -> None:
         """The mode of a file and of a directory, changed in each of eight layers, is the last one."""
         modes = [0o700, 0o755, 0o711, 0o4755, 0o1777, 0o500, 0o550, 0o751]
-        layers = [{"d": Directory(mode), "d/f": File("x", mode & 0o777 | 0o200)} for mode in modes]
+        layers: list[Layer] = [{"d": Directory(mode), "d/f": File("x", mode & 0o777 | 0o200)} for mode in modes]
         box = rig.over(*layers)
         assert (box.tree.stat("d").st_mode, box.tree.stat("d/f").st_mode) == (0o040751, 0o100751)
 

@@ -116,6 +116,8 @@ _WRITES: dict[str, tuple[Callable[[Tree], object], int]] = {
     "rename-root": (lambda t: t.rename("", "new"), errno.EBUSY),
     "rename-over-root": (lambda t: t.rename("dir", ""), errno.EBUSY),
     "link-missing": (lambda t: t.link("no", "new"), errno.ENOENT),
+    "link-missing-below-file": (lambda t: t.link("no", "file/x"), errno.ENOENT),
+    "rename-missing-below-file": (lambda t: t.rename("no", "file/x"), errno.ENOTDIR),
     "link-over-file": (lambda t: t.link("file", "other"), errno.EEXIST),
     "link-over-directory": (lambda t: t.link("file", "dir"), errno.EEXIST),
     "link-directory": (lambda t: t.link("dir", "new"), errno.EPERM),

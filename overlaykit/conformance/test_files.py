@@ -91,12 +91,12 @@ class TestFiles(Suite):
     def test_append_after_others_wrote(self, rig: Rig) -> None:
         """O_APPEND writes at the end as it is at that moment."""
         box = rig.over({"f": "1"})
-        with box.tree.open_raw("f", os.O_WRONLY | os.O_APPEND) as one:
-            with box.tree.open_raw("f", os.O_WRONLY | os.O_APPEND) as two:
-                one.write(b"a")
-                two.write(b"b")
-                one.seek(0)
-                one.write(b"c")
+        flags = os.O_WRONLY | os.O_APPEND
+        with box.tree.open_raw("f", flags) as one, box.tree.open_raw("f", flags) as two:
+            one.write(b"a")
+            two.write(b"b")
+            one.seek(0)
+            one.write(b"c")
         assert box.tree.read_bytes("f") == b"1abc"
 
     def test_two_writers_see_each_other(self, rig: Rig) -> None:
@@ -203,7 +203,7 @@ class TestFiles(Suite):
         attributes = [box.tree.stat(path) for path in ("", "a", "d", "d/b", "c", "d/e", "f")]
         assert len({(at.st_dev, at.st_ino) for at in attributes}) == len(attributes)
 
-    def test_fifo(self, rig: Rig) -> None:
+    def test_fifo_is_not_opened(self, rig: Rig) -> None:
         """A FIFO of a lower layer keeps its type through a chmod, which does not open it."""
         box = rig.over({"p": FIFO})
         box.tree.chmod("p", 0o600)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from overlaykit.conformance._coming import new_id
 from overlaykit.conformance._describe import DIR, portrait, see
 from overlaykit.conformance._processes import in_processes
-from overlaykit.conformance._coming import new_id
 from overlaykit.conformance._suite import Suite
 from overlaykit.driver import Capability
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from overlaykit.conformance._rig import Rig
 
 _BASE = {"shared": "base", "d/a": "1", "d/b": "2"}
@@ -192,16 +194,16 @@ class TestIsolation(Suite):
         base = rig.layer(_BASE)
         results = in_processes(rig.subject, rig.root, str(base), 4)
         for number, (active, committed) in enumerate(results):
-            with rig.driver.tree(new := committed, readonly=True) as tree:
+            with rig.driver.tree(committed, readonly=True) as tree:
                 assert see(tree) == {"shared": str(number).encode(), "d": DIR, f"d/{number}": b"x"}
             with rig.driver.tree(active, readonly=True) as tree:
                 assert tree.read_bytes("shared") == f"active {number}".encode()
-            rig.driver.remove(new)
+            rig.driver.remove(committed)
             rig.driver.remove(active)
         assert sorted(rig.driver.ids()) == [base]
 
 
-def _in_threads(count: int, function: object) -> None:
+def _in_threads(count: int, function: Callable[[int], object]) -> None:
     with ThreadPoolExecutor(count) as pool:
-        for result in [pool.submit(function, number) for number in range(count)]:  # type: ignore[arg-type]
+        for result in [pool.submit(function, number) for number in range(count)]:
             result.result()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from overlaykit.conformance._describe import DIR, GONE, Directory, portrait, see
 from overlaykit.conformance._coming import new_id
+from overlaykit.conformance._describe import DIR, GONE, Directory, portrait, see
 from overlaykit.conformance._rig import Rig
 from overlaykit.conformance._suite import Suite
 from overlaykit.driver import Capability, Durability
@@ -150,7 +150,7 @@ class TestLifecycle(Suite):
         box.tree.write_bytes("b", b"2")
         assert see(view) == {"a": b"new", "b": b"2"}
         assert (view.readonly, box.tree.readonly) == (True, False)
-        with pytest.raises(OSError, match="[Rr]ead-only"):
+        with pytest.raises(OSError, match=r"[Rr]ead-only"):
             view.write_bytes("a", b"no")
 
     def test_trees_come_and_go(self, rig: Rig) -> None:
@@ -198,7 +198,7 @@ class TestLifecycle(Suite):
         """After a seal nothing can be written through the tree any more."""
         box = rig.over({"a": "1"})
         box.tree.seal()
-        with pytest.raises(OSError, match="[Rr]ead-only"):
+        with pytest.raises(OSError, match=r"[Rr]ead-only"):
             box.tree.write_bytes("a", b"2")
         assert see(box.tree) == {"a": b"1"}
 

@@ -12,10 +12,11 @@ from overlaykit.conformance._suite import Suite
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from overlaykit.conformance._describe import Spec
     from overlaykit.conformance._rig import Rig
     from overlaykit.tree import Tree
 
-_LINKS = {"a": "old", "b": Link("a"), "d/c": Link("a")}
+_LINKS: dict[str, Spec] = {"a": "old", "b": Link("a"), "d/c": Link("a")}
 _NAMES = ("a", "b", "d/c")
 
 _WRITES: dict[str, Callable[[Tree], object]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,11 @@ from overlaykit.conformance._suite import Suite
 from overlaykit.driver import Capability
 
 if TYPE_CHECKING:
-    from overlaykit.conformance._describe import Layer
+    from collections.abc import Callable
+
+    from overlaykit.conformance._describe import Layer, Seen
     from overlaykit.conformance._rig import Rig
+    from overlaykit.tree import Tree
 
 _TEN = "0123456789"
 
@@ -22,8 +26,22 @@ def _numbered(count: int) -> list[Layer]:
     return [{f"own/{number}": str(number), "common": str(number)} for number in range(count)]
 
 
-def _expected(count: int) -> dict[str, object]:
-    own = {f"own/{number}": str(number).encode() for number in range(count)}
+def _edit(tree: Tree, number: int) -> None:
+    tree.makedirs(f"d{number}/x/y")
+    tree.write_bytes(f"d{number}/x/file", str(number).encode() * number)
+    tree.chmod(f"d{number}/x/file", 0o640)
+    tree.setxattr(f"d{number}/x/file", "user.number", str(number).encode())
+    tree.link(f"d{number}/x/file", f"d{number}/x/y/other")
+    tree.symlink("../file", f"d{number}/x/y/link")
+
+
+def _same_times(tree: Tree) -> None:
+    for path in ["", *tree_paths(tree)]:
+        tree.utime(path, ns=(7, 7), follow_symlinks=False)
+
+
+def _expected(count: int) -> dict[str, Seen]:
+    own: dict[str, Seen] = {f"own/{number}": str(number).encode() for number in range(count)}
     return {"own": DIR, "common": str(count - 1).encode(), **own}
 
 
@@ -46,10 +64,13 @@ class TestStacking(Suite):
             {"d": DIR, "d/a": "1", "d/b": "2", "d/c": "3", "d/same": "3"}
         )
 
-    def test_listing_has_no_dots(self, rig: Rig) -> None:
-        """A merged directory's listing has neither . nor .., and each name once."""
-        box = rig.over({"d/a": "1", "d/same": "1"}, {"d/b": "2", "d/same": "2"})
-        assert sorted(box.tree.listdir("d")) == ["a", "b", "same"]
+    def test_listing_names_each_once(self, rig: Rig) -> None:
+        """Every way to list a merged directory gives each name once, and neither . nor .. ."""
+        tree = rig.over({"d/a": "1", "d/same": "1"}, {"d/b": "2", "d/same": "2"}).tree
+        assert sorted(tree.listdir("d")) == ["a", "b", "same"]
+        assert sorted(entry.name for entry in tree.scandir("d")) == ["a", "b", "same"]
+        assert sorted(entry.name for entry in next(tree.walk("d"))[2]) == ["a", "b", "same"]
+        assert sorted(path.name for path in (tree / "d").iterdir()) == ["a", "b", "same"]
 
     def test_file_over_directory(self, rig: Rig) -> None:
         """A file in place of a directory hides the whole directory."""
@@ -106,22 +127,9 @@ class TestStacking(Suite):
 
     def test_many_layers_equal_a_flat_copy(self, rig: Rig) -> None:
         """A tree over ten layers equals one layer with all of it, to the last attribute."""
-        edits: list[Layer] = [
-            lambda tree, n=n: (
-                tree.makedirs(f"d{n}/x/y"),
-                tree.write_bytes(f"d{n}/x/file", str(n).encode() * n),
-                tree.chmod(f"d{n}/x/file", 0o640),
-                tree.setxattr(f"d{n}/x/file", "user.number", str(n).encode()),
-                tree.link(f"d{n}/x/file", f"d{n}/x/y/other"),
-                tree.symlink("../file", f"d{n}/x/y/link"),
-            )
-            for n in range(10)
-        ]
-        times: Layer = lambda tree: [
-            tree.utime(path, ns=(7, 7), follow_symlinks=False) for path in ["", *tree_paths(tree)]
-        ]
-        stacked = rig.view(rig.stack(*edits, times))
-        flat = rig.view(rig.layer(lambda tree: [edit(tree) for edit in (*edits, times)]))  # type: ignore[operator]
+        edits: list[Callable[[Tree], None]] = [functools.partial(_edit, number=number) for number in range(10)]
+        stacked = rig.view(rig.stack(*edits, _same_times))
+        flat = rig.view(rig.layer(lambda tree: [edit(tree) for edit in (*edits, _same_times)]))
         assert portrait(stacked) == portrait(flat)
 
     @pytest.mark.parametrize("depth", range(10))
@@ -149,7 +157,7 @@ class TestStacking(Suite):
 
     def test_five_changes_within_a_second(self, rig: Rig) -> None:
         """A file changed to the same size in five layers within one second has the content of the last."""
-        layers: list[Layer] = [{"f": File} for File in (b"1111", b"2222", b"3333", b"4444", b"5555")]
+        layers: list[Layer] = [{"f": text} for text in (b"1111", b"2222", b"3333", b"4444", b"5555")]
         box = rig.over(*layers)
         box.shows({"f": b"5555"})
 

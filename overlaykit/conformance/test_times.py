@@ -11,9 +11,23 @@ from overlaykit.conformance._describe import FIFO, Directory, File, Symlink
 from overlaykit.conformance._suite import Suite
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from overlaykit.conformance._describe import Layer
     from overlaykit.conformance._rig import Rig
+    from overlaykit.tree import Tree
 
 _TIME = 1_400_000_000_111_222_333
+
+_ENTRIES: dict[str, Callable[[Tree], object]] = {
+    "create": lambda tree: tree.write_bytes("d/new", b""),
+    "mkdir": lambda tree: tree.mkdir("d/new"),
+    "unlink": lambda tree: tree.unlink("d/f"),
+    "rmdir": lambda tree: tree.rmdir("d/e"),
+    "symlink": lambda tree: tree.symlink("x", "d/new"),
+    "link": lambda tree: tree.link("d/f", "d/new"),
+    "rename": lambda tree: tree.rename("d/f", "d/new"),
+}
 
 
 class TestTimes(Suite):
@@ -45,7 +59,7 @@ class TestTimes(Suite):
     def test_every_type(self, rig: Rig) -> None:
         """Files, directories, links, FIFOs and the root keep their times through a commit and below a container."""
         paths = ["f", "d", "l", "p", ""]
-        layer = {"f": "1", "d/x": "1", "l": Symlink("f"), "p": FIFO}
+        layer: Layer = {"f": "1", "d/x": "1", "l": Symlink("f"), "p": FIFO}
         box = rig.over(
             layer,
             lambda tree: [tree.utime(p, ns=(_TIME, _TIME + n), follow_symlinks=False) for n, p in enumerate(paths)],
@@ -70,21 +84,12 @@ class TestTimes(Suite):
         box.tree.rename("d", "e")
         assert [box.tree.stat(path).st_mtime_ns for path in ("g", "e")] == [_TIME] * 2
 
-    @pytest.mark.parametrize("change", ["create", "mkdir", "unlink", "rmdir", "symlink", "link", "rename"])
-    def test_directory_feels_its_entries(self, rig: Rig, change: str) -> None:
+    @pytest.mark.parametrize("change", _ENTRIES.values(), ids=_ENTRIES)
+    def test_directory_feels_its_entries(self, rig: Rig, change: Callable[[Tree], object]) -> None:
         """Whatever adds or removes a name in a lower directory changes that directory's modification time."""
         box = rig.over({"d/f": "1", "d/e": Directory(), "d": Directory(0o755, _TIME)})
-        tree = box.tree
-        {
-            "create": lambda: tree.write_bytes("d/new", b""),
-            "mkdir": lambda: tree.mkdir("d/new"),
-            "unlink": lambda: tree.unlink("d/f"),
-            "rmdir": lambda: tree.rmdir("d/e"),
-            "symlink": lambda: tree.symlink("x", "d/new"),
-            "link": lambda: tree.link("d/f", "d/new"),
-            "rename": lambda: tree.rename("d/f", "d/new"),
-        }[change]()
-        assert tree.stat("d").st_mtime_ns > _TIME
+        change(box.tree)
+        assert box.tree.stat("d").st_mtime_ns > _TIME
 
     def test_write_changes_the_time(self, rig: Rig) -> None:
         """A write and a truncate change a lower file's modification time; reading does not."""

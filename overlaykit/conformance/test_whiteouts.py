@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from overlaykit.conformance._describe import DIR, FIFO, GONE, Fresh, Symlink, apply, see
+from overlaykit.conformance._describe import DIR, FIFO, GONE, Directory, Fifo, Fresh, Symlink, apply, see
 from overlaykit.conformance._suite import Suite
 
 if TYPE_CHECKING:
-    from overlaykit.conformance._describe import Spec
     from overlaykit.conformance._rig import Rig
 
-_KINDS: dict[str, Spec] = {"file": "new", "directory": DIR, "symlink": Symlink("t"), "fifo": FIFO}
+_Kind = str | Directory | Symlink | Fifo
+_KINDS: dict[str, _Kind] = {"file": "new", "directory": DIR, "symlink": Symlink("t"), "fifo": FIFO}
 
 
 class TestWhiteouts(Suite):
@@ -117,7 +117,7 @@ class TestWhiteouts(Suite):
 
     @pytest.mark.parametrize("new", _KINDS.values(), ids=_KINDS)
     @pytest.mark.parametrize("old", _KINDS.values(), ids=_KINDS)
-    def test_replaced_by(self, rig: Rig, old: Spec, new: Spec) -> None:
+    def test_replaced_by(self, rig: Rig, old: _Kind, new: _Kind) -> None:
         """A lower file, directory, symbolic link or FIFO is deleted and replaced by any of them, in one layer."""
         box = rig.over({"n": old})
         box.tree.write_bytes("t", b"t")
