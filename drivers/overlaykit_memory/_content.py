@@ -82,7 +82,7 @@ class Parts:
         while count:
             want = min(PART - start, count)
             part = self.parts.get(number, b"")
-            piece = part if want == len(part) else part[start : start + want]
+            piece = part if not start and want == len(part) else part[start : start + want]
             pieces.append(piece)
             if len(piece) < want:
                 pieces.append(bytes(want - len(piece)))

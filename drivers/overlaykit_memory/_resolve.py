@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._node import Directory, Symlink, encode
 
@@ -107,6 +107,9 @@ def walk(snapshot: Snapshot, path: StrOrBytesPath, given: Given, *, follow: bool
     :raises OSError: ENOENT, ENOTDIR, ELOOP or ENAMETOOLONG on the way to the last component, which may be missing or
         too long.
     """
+    plain = _walk_plain(snapshot, path, follow) if type(path) is str else None
+    if plain is not None:
+        return plain
     whole = text(path)
     todo = whole.split("/")[::-1]
     slash = whole.endswith("/")
@@ -158,3 +161,24 @@ def walk(snapshot: Snapshot, path: StrOrBytesPath, given: Given, *, follow: bool
             raise failure(errno.ENOTDIR, *given)
         current = node
     return place
+
+
+def _walk_plain(snapshot: Snapshot, path: str, follow: bool) -> Place | None:
+    """Walk a path without dots, links to follow, doubled slashes or anything missing on the way; else ``None``."""
+    above, _, name = path.rpartition("/")
+    if not name or name in (".", "..") or not name.isascii() or "\0" in name:
+        return None
+    own, base = snapshot.own, snapshot.base
+    directory: Any = own.get(snapshot.root) or base[snapshot.root]
+    try:
+        if above:
+            for part in (above[1:] if above[0] == "/" else above).split("/"):
+                ino = directory.entries[part]
+                directory = own.get(ino) or base[ino]
+        ino = directory.entries.get(name)
+    except (KeyError, AttributeError):
+        return None
+    node = None if ino is None else own.get(ino) or base[ino]
+    if follow and type(node) is Symlink:
+        return None
+    return Place(directory, name, node, Last.NAME, False)

@@ -82,19 +82,28 @@ class View(Tree):
                 return node
         return self._find_long(path, follow)
 
-    def _find_long(self, path: StrOrBytesPath, follow: bool) -> Node:
+    def _locate(self, path: StrOrBytesPath, follow: bool) -> Node | None:
+        """Return what a path names, the long way; ``None`` where its last name is missing."""
         self._check_open()
         with self._snapshot.lock:
             place = locate(self._snapshot, path, (path,), follow=follow)
-        if place.node is None:
-            raise failure(errno.ENOENT, path)
-        if place.slash and not isinstance(place.node, Directory):
+        if place.slash and place.node is not None and not isinstance(place.node, Directory):
             raise failure(errno.ENOTDIR, path)
         return place.node
 
+    def _find_long(self, path: StrOrBytesPath, follow: bool) -> Node:
+        node = self._locate(path, follow)
+        if node is None:
+            raise failure(errno.ENOENT, path)
+        return node
+
     def _find_or_none(self, path: StrOrBytesPath, follow: bool) -> Node | None:
+        if not self._closed:
+            node = self._plain(path)
+            if node is not None:
+                return node
         try:
-            return self._find(path, follow)
+            return self._locate(path, follow)
         except OSError as error:
             if error.errno in _MISSING:
                 return None

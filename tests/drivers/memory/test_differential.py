@@ -183,33 +183,79 @@ def picture(tree: Tree) -> dict[str, object]:
     return seen
 
 
+class Pair:
+    """A memory tree, layer over layer, and a directory of a real file system."""
+
+    def __init__(self, directory: str) -> None:
+        os.chmod(directory, 0o755)
+        self.numbers = itertools.count()
+        self.driver = MemoryDriver(DriverConfig(None))
+        self.host = HostTree(os.open(directory, os.O_RDONLY | os.O_DIRECTORY))
+        self.below: SnapshotId | None = None
+        self.current = self.id()
+        self.driver.prepare(self.current, None)
+        self.memory = self.driver.tree(self.current, readonly=False)
+
+    def __enter__(self) -> Pair:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.host.close()
+        self.driver.close()
+
+    def id(self) -> SnapshotId:
+        return SnapshotId(f"s{next(self.numbers)}")
+
+    def do(self, operation: tuple[Any, ...]) -> None:
+        """Do an operation on both sides, which must answer alike; ``layer`` is one for the memory's side alone."""
+        if operation[0] == "layer":
+            self.below = self.id()
+            self.driver.commit(self.current, self.below)
+            self.current = self.id()
+            self.driver.prepare(self.current, self.below)
+            self.memory = self.driver.tree(self.current, readonly=False)
+            return
+        if operation[0] in ("open", "write_bytes", "read_bytes") and is_special(self.memory, operation[1]):
+            return
+        if is_ambiguous(self.memory, operation):
+            return
+        assert play(self.memory, operation) == play(self.host, operation), operation
+
+
 @settings(max_examples=250, suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.lists(OPERATIONS, min_size=5, max_size=60))
 def test_the_same_as_a_real_directory(operations: list[tuple[Any, ...]]) -> None:
-    numbers = itertools.count()
-    with tempfile.TemporaryDirectory() as directory, MemoryDriver(DriverConfig(None)) as driver:
-        os.chmod(directory, 0o755)
-        host = HostTree(os.open(directory, os.O_RDONLY | os.O_DIRECTORY))
-        current, below = SnapshotId(f"s{next(numbers)}"), None
-        driver.prepare(current, None)
-        memory = driver.tree(current, readonly=False)
-        with host:
-            for operation in operations:
-                if operation[0] == "layer":
-                    base, child = SnapshotId(f"s{next(numbers)}"), SnapshotId(f"s{next(numbers)}")
-                    driver.commit(current, base)
-                    driver.prepare(child, base)
-                    current, below = child, base
-                    memory = driver.tree(current, readonly=False)
-                    continue
-                if operation[0] in ("open", "write_bytes", "read_bytes") and is_special(memory, operation[1]):
-                    continue
-                if is_ambiguous(memory, operation):
-                    continue
-                assert play(memory, operation) == play(host, operation), operation
-            assert picture(memory) == picture(host)
-        if below is None:
-            assert list(driver.changes(current, None)) == list(compare(None, memory))
+    with tempfile.TemporaryDirectory() as directory, Pair(directory) as pair:
+        for operation in operations:
+            pair.do(operation)
+        assert picture(pair.memory) == picture(pair.host)
+        found = list(pair.driver.changes(pair.current, pair.below))
+        if pair.below is None:
+            assert found == list(compare(None, pair.memory))
         else:
-            with driver.tree(below, readonly=True) as before:
-                assert list(driver.changes(current, below)) == list(compare(before, memory))
+            with pair.driver.tree(pair.below, readonly=True) as before:
+                assert found == list(compare(before, pair.memory))
+
+
+def modified(tree: Tree) -> list[str]:
+    """Return the paths whose modification time is not that of the beginning, and give it back to them."""
+    found = []
+    todo = [""]
+    while todo:
+        path = todo.pop()
+        status = tree.lstat(path)
+        if status.st_mtime_ns:
+            found.append(path)
+            tree.utime(path, ns=(0, 0), follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
+            todo += [entry.path for entry in tree.scandir(path)]
+    return sorted(found)
+
+
+@settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
+@given(st.lists(OPERATIONS, min_size=5, max_size=30))
+def test_the_same_times_move(operations: list[tuple[Any, ...]]) -> None:
+    with tempfile.TemporaryDirectory() as directory, Pair(directory) as pair:
+        for operation in operations:
+            pair.do(operation)
+            assert modified(pair.memory) == modified(pair.host), operation
