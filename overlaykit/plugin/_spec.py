@@ -39,7 +39,7 @@ class CommandSpec:
     """A further command of the command line, as data: listing it imports nothing of it.
 
     :param name: the word after ``overlaykit``.
-    :param summary: one line for ``overlaykit --help``.
+    :param summary: one line for ``overlaykit plugins``.
     :param run: ``"package.module:function"``, called with the remaining arguments, returns the exit code.
     """
 

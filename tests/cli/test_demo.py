@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -55,6 +56,19 @@ def test_it_takes_the_best_driver_and_says_so(cli: Cli, place: Path) -> None:
     document = cli.json("demo")
     assert document["driver"] == choice.driver.spec.name
     assert document["why"] == choice.why
+
+
+def test_without_the_native_module_it_is_played_in_memory(cli: Cli, place: Path) -> None:
+    program = (
+        "import sys; sys.modules['overlaykit._native'] = None\n"
+        "from overlaykit.cli import main; sys.exit(main(['demo', '--json']))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", program], env=cli.environment, capture_output=True, text=True, check=True
+    )
+    document = json.loads(ran.stdout)
+    assert (document["driver"], document["ok"]) == ("memory", True)
+    assert "not overlayfs: overlaykit's native module is missing" in document["why"]
 
 
 def test_the_story_fits_eighty_columns_with_and_without_colour(cli: Cli, place: Path) -> None:

@@ -25,9 +25,9 @@ def test_not_found(stocked: Cli) -> None:
         ["prepare", "x", "absent"], ["view", "x", "absent"], ["label", "absent", "a=b"], ["usage", "absent"],
         ["changes", "absent"], ["mounts", "absent"], ["verify", "absent"], ["import", "/absent/dir"],
     ):  # fmt: skip
-        message = stocked.error(*words, code=3)
-        assert "absent" in message, message
-        assert stocked.error_json(*words, code=3)["errno"] == 2
+        error = stocked.error_json(*words, code=3)
+        assert error["errno"] == 2
+        assert "absent" in error["message"]
     assert "did you mean" in stocked.error(
         "prepare", "x", "--store", str(stocked.store) + "2", "--driver", "overlaifs", code=3
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,7 @@ def _choose(context: Context, directory: Path) -> Choice:
         return plugins.choose(name, directory if needs_path else None)
     try:
         return plugins.choose(name, directory)
-    except DriverUnavailableError:
+    except DriverUnavailableError as error:
         # For a story, one that keeps nothing on the disk does as well.
-        return plugins.choose(name, None)
+        choice = plugins.choose(name, None)
+        return dataclasses.replace(choice, why=f"{choice.why}; {error.reason}")
