@@ -11,26 +11,30 @@ import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from overlaykit.tree import HostTree
 
-__all__ = ["copy_attributes", "copy_directory", "remove"]
+__all__ = ["copy_directory", "finish_join", "remove", "set_attributes"]
 
 
 def copy_attributes(raw: HostTree, source: str, target: str, status: os.stat_result) -> None:
     """Give a directory the owner, extended attributes, mode and times of another."""
-    made = raw.lstat(target)
+    set_attributes(raw, target, status, {name: raw.getxattr(source, name) for name in raw.listxattr(source)})
+
+
+def set_attributes(raw: HostTree, path: str, status: os.stat_result, xattrs: Mapping[str, bytes]) -> None:
+    """Give a directory an owner, extended attributes and no others, a mode and times."""
+    made = raw.lstat(path)
     if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
-        raw.chown(target, status.st_uid, status.st_gid)
-    wanted = raw.listxattr(source)
-    for name in raw.listxattr(target):
-        if name not in wanted:  # inherited, such as a default ACL
-            raw.removexattr(target, name)
-    for name in wanted:
-        raw.setxattr(target, name, raw.getxattr(source, name))
-    raw.chmod(target, stat.S_IMODE(status.st_mode))
-    raw.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+        raw.chown(path, status.st_uid, status.st_gid)
+    for name in raw.listxattr(path):
+        if name not in xattrs:  # inherited, such as a default ACL
+            raw.removexattr(path, name)
+    for name, value in xattrs.items():
+        raw.setxattr(path, name, value)
+    raw.chmod(path, stat.S_IMODE(status.st_mode))
+    raw.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _open_up(raw: HostTree, path: str, status: os.stat_result) -> bool:
@@ -91,3 +95,26 @@ def remove(raw: HostTree, path: str) -> None:
             _open_up(raw, here, raw.lstat(here))
             todo.append((here, mode, True))
             todo += [(f"{here}/{entry.name}", entry.format, False) for entry in raw.scandir(here)]
+
+
+def finish_join(raw: HostTree, paths: Sequence[str]) -> None:
+    """Make further names links of the file that a first name shows; done again, it does what is left to do.
+
+    :param paths: the first name, then each further one followed by that of a passing object beside it.
+    """
+    for name, passing in zip(paths[1::2], paths[2::2], strict=True):
+        parent = os.path.dirname(name)
+        before = raw.stat(parent)
+        opened = _open_up(raw, parent, before) if before.st_uid == os.geteuid() else False
+        try:
+            if not raw.exists(passing, follow_symlinks=False):
+                raw.link(paths[0], passing)  # copies the first one up
+            if raw.lstat(name).st_ino == raw.lstat(paths[0]).st_ino:
+                raw.unlink(passing)
+            else:
+                # To the kernel the two are different files yet, or this would do nothing.
+                raw.rename(passing, name)
+        finally:
+            if opened:
+                raw.chmod(parent, stat.S_IMODE(before.st_mode))
+            raw.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from overlaykit import linux
 
+from ._copying import finish_join
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from ._journal import Journal
     from ._layout import Layout
 
-__all__ = ["LinkIndex", "Links", "encode_links", "join_names"]
+__all__ = ["LinkIndex", "Links", "encode_links", "finish_stuck", "join_names"]
 
 Links = dict[int, tuple[str, ...]]
 """The names of each file with several, by its inode number in the layer, which the merged view shows too."""
@@ -119,7 +121,7 @@ def same_file(tree: HostTree, names: Iterable[str], status: os.stat_result) -> l
 
 
 def join_names(raw: HostTree, layers: list[Links], journal: Journal, status: os.stat_result) -> None:
-    """Copy a file of a layer up with all its names, so that they stay one file.
+    """Copy a file of a layer up with all its names, so that they stay one file; the caller holds the snapshot's lock.
 
     :param raw: the merged view.
     :param layers: the links of the layers below.
@@ -129,26 +131,33 @@ def join_names(raw: HostTree, layers: list[Links], journal: Journal, status: os.
     names = same_file(raw, names_of(layers, status.st_ino), status)
     if len(names) < 2:
         return
-    temporary = [_beside(name, journal.token) for name in names[1:]]
-    with journal.passing(temporary):
-        for name, passing in zip(names[1:], temporary, strict=True):
-            parent = os.path.dirname(name)
-            before = raw.stat(parent)
-            writable = before.st_mode & 0o300 == 0o300 or os.geteuid() != before.st_uid
-            if not writable:
-                raw.chmod(parent, stat.S_IMODE(before.st_mode) | 0o300)
-            try:
-                raw.link(names[0], passing)
-                try:
-                    # To the kernel the two are different files yet, or this rename would do nothing.
-                    raw.rename(passing, name)
-                except BaseException:
-                    raw.unlink(passing)
-                    raise
-            finally:
-                if not writable:
-                    raw.chmod(parent, stat.S_IMODE(before.st_mode))
-                raw.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+    # What the record holds is what finish_join() takes: a name, then each other name with a passing one beside it.
+    paths = [names[0]]
+    for name in names[1:]:
+        paths += [name, _beside(name, journal.token)]
+    record = journal.begin("join", *paths)
+    try:
+        finish_join(raw, paths)
+    except OSError:
+        # The first name may have left the others already. If they cannot follow now, they must before they are changed.
+        try:
+            finish_join(raw, paths)
+        except OSError:
+            journal.stuck.append(record)
+        else:
+            journal.end(record)
+        raise
+    journal.end(record)
+
+
+def finish_stuck(raw: HostTree, journal: Journal) -> None:
+    """Finish what :func:`join_names` could not, before anything is changed; the caller holds the snapshot's lock.
+
+    :raises OSError: it still cannot be.
+    """
+    while journal.stuck:
+        finish_join(raw, journal.stuck[-1][1:])
+        journal.end(journal.stuck.pop())
 
 
 def _beside(path: str, token: str) -> str:

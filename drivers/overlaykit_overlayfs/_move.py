@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from overlaykit.tree import RenameFlag
 
-from ._copying import copy_attributes, copy_directory, remove
+from ._copying import copy_directory, remove, set_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from overlaykit.tree import HostTree
 
-    from ._journal import Journal
+    from ._journal import Journal, Record
 
 __all__ = ["exchange", "move_directory", "remake_name"]
 
@@ -54,36 +54,39 @@ def move_directory(
     replaced = _status(raw, target)
     if replaced is not None and raw.listdir(target):
         raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), source, None, target)
+    kept = {} if replaced is None else {name: raw.getxattr(target, name) for name in raw.listxattr(target)}
     parent, passing = _passing(journal, target)
     before = raw.stat(parent)
-    journal.write("passing", passing)
+    record = journal.begin("passing", passing)
     try:
         copy_directory(raw, join, source, passing)
-        journal.write("move", passing, source)
+        journal.turn(record, "move", passing, source)
         raw.rename(passing, target, flags=flags)
     except BaseException:
-        _undo_copy(raw, journal, passing, parent, before)
+        _undo_copy(raw, journal, record, passing, parent, before)
         raise
     try:
         remove(raw, source)
     except BaseException:
-        # What was removed already comes back from the copy.
+        # What was removed already comes back from the copy. Where that fails too, the copy stays: it is whole.
         copy_directory(raw, join, target, source)
         remove(raw, target)
         if replaced is not None:
             raw.mkdir(target, 0o700)
-            copy_attributes(raw, target, target, replaced)
+            set_attributes(raw, target, replaced, kept)
         raw.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
-        journal.clear()
         raise
-    journal.clear()
+    finally:
+        journal.end(record)
 
 
-def _undo_copy(raw: HostTree, journal: Journal, passing: str, parent: str, before: os.stat_result) -> None:
+def _undo_copy(
+    raw: HostTree, journal: Journal, record: Record, passing: str, parent: str, before: os.stat_result
+) -> None:
     with suppress(FileNotFoundError):
         remove(raw, passing)
     raw.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
-    journal.clear()
+    journal.end(record)
 
 
 def exchange(raw: HostTree, journal: Journal, join: Callable[[str], None], first: str, second: str) -> None:
@@ -104,22 +107,22 @@ def _settle(raw: HostTree, journal: Journal, join: Callable[[str], None], path: 
     """Make a directory one that the kernel renames: one that no layer below has a part in."""
     parent, passing = _passing(journal, path)
     before = raw.stat(parent)
-    journal.write("passing", passing)
+    record = journal.begin("passing", passing)
     try:
         copy_directory(raw, join, path, passing)
     except BaseException:
-        _undo_copy(raw, journal, passing, parent, before)
+        _undo_copy(raw, journal, record, passing, parent, before)
         raise
-    journal.write("replace", passing, path)
+    journal.turn(record, "replace", passing, path)
     try:
         remove(raw, path)
     except BaseException:
         copy_directory(raw, join, passing, path)
-        _undo_copy(raw, journal, passing, parent, before)
+        _undo_copy(raw, journal, record, passing, parent, before)
         raise
     raw.rename(passing, path)
     raw.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
-    journal.clear()
+    journal.end(record)
 
 
 def remake_name(raw: HostTree, journal: Journal, name: str, other: str) -> None:
@@ -129,9 +132,18 @@ def remake_name(raw: HostTree, journal: Journal, name: str, other: str) -> None:
     """
     parent, passing = _passing(journal, name)
     before = raw.stat(parent)
-    journal.write("replace", passing, name)
-    raw.link(other, passing)
-    raw.unlink(name)
-    raw.rename(passing, name)
+    record = journal.begin("replace", passing, name)
+    try:
+        raw.link(other, passing)
+    except BaseException:
+        journal.end(record)
+        raise
+    try:
+        raw.unlink(name)
+    except BaseException:
+        raw.unlink(passing)
+        journal.end(record)
+        raise
+    raw.rename(passing, name)  # where this fails the record stays, and the next tree has the name again
     raw.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
-    journal.clear()
+    journal.end(record)

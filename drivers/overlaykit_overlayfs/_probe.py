@@ -47,8 +47,9 @@ def uses_userxattr(directory: str) -> bool:
     return not linux.is_mount_admin() or not _sets_xattr(directory, "trusted.overlaykit.probe", b"1")
 
 
-# A POSIX ACL in the kernel's form, version 2: user::rwx, user:0:r--, group::r-x, mask::r-x, other::r-x.
-_ACL = bytes.fromhex("02000000 01000700ffffffff 0200040000000000 04000500ffffffff 10000500ffffffff 20000500ffffffff")
+# A POSIX ACL in the kernel's form, version 2: user::rwx, user:1:r--, group::r-x, mask::r-x, other::r-x. In a user
+# namespace that knows nobody but its owner, user 1 is EINVAL.
+_ACL = bytes.fromhex("02000000 01000700ffffffff 0200040001000000 04000500ffffffff 10000500ffffffff 20000500ffffffff")
 
 
 def capabilities(merged: str) -> frozenset[Capability]:
@@ -61,9 +62,7 @@ def capabilities(merged: str) -> frozenset[Capability]:
         found.add(Capability.OWNERSHIP)
     if _sets_xattr(merged, "trusted.overlaykit.probe", b"1"):
         found.add(Capability.TRUSTED_XATTRS)
-    acl = bytearray(_ACL)
-    acl[16:20] = os.geteuid().to_bytes(4, "little")
-    if _sets_xattr(merged, "system.posix_acl_access", bytes(acl)):
+    if _sets_xattr(merged, "system.posix_acl_access", _ACL):
         found.add(Capability.ACL)
     try:
         os.mknod(merged + "/device", 0o020600, os.makedev(1, 3))

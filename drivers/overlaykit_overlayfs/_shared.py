@@ -86,8 +86,8 @@ class Shared:
         return self._links
 
     @property
-    def splits_links(self) -> bool:
-        """Whether the kernel may show one file under two inode numbers; see :class:`OverlayTree`."""
+    def rootless(self) -> bool:
+        """Whether the mounts are made in user namespaces."""
         return self._settings.rootless
 
     @property

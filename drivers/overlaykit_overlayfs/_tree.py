@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from overlaykit.tree import HostTree, RenameFlag, StrOrBytesPath, TreeEntry
 
-from ._links import join_names
+from ._links import finish_stuck, join_names
 from ._move import exchange, move_directory, remake_name
 
 if TYPE_CHECKING:
@@ -83,6 +83,10 @@ class OverlayTree(HostTree):
         """Copy a file of a layer up with all its names, before it is changed."""
         if self.readonly or not self._shared.links:
             return
+        if self._shared.journal.stuck:
+            raw = self._shared.raw()
+            with self._shared.naming:
+                finish_stuck(raw, self._shared.journal)
         try:
             status = self.stat(path, follow_symlinks=follow_symlinks)
         except OSError:
@@ -121,6 +125,9 @@ class OverlayTree(HostTree):
     def setxattr(
         self, path: StrOrBytesPath, name: str, value: bytes, flags: int = 0, *, follow_symlinks: bool = True
     ) -> None:
+        if self._shared.rootless and name.startswith("system.posix_acl_"):
+            # In a user namespace the kernel takes an ACL that names the caller alone; others are EINVAL. So: no ACLs.
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), os.fspath(path))
         self._keep_links(path, follow_symlinks)
         super().setxattr(path, name, value, flags, follow_symlinks=follow_symlinks)
 
@@ -131,15 +138,15 @@ class OverlayTree(HostTree):
     def link(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
         self._keep_links(src, False)
         super().link(src, dst)
-        if self._shared.splits_links:
+        if self._shared.rootless:
             self._mend_link(src, dst)
 
     def _mend_link(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
         """Give both names one inode number.
 
         In a user namespace the kernel goes on showing a file that it copied up for a link under its old number, but
-        the new name under that of the copy. So the old name is made anew. (To rename a link over it will not do: at that the
-        kernel warns of itself.)
+        the new name under that of the copy. So the old name is made anew. (To rename a link over it will not do: at
+        that the kernel warns of itself.)
         """
         old, new = self.lstat(src), self.lstat(dst)
         if old.st_ino != new.st_ino:

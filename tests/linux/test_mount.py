@@ -87,7 +87,7 @@ def mounts() -> str:
 
 
 def refused(code: int, action: Callable[[], object]) -> OSError:
-    with pytest.raises(OSError, match=".") as caught:
+    with pytest.raises(OSError, match=r".") as caught:
         action()
     assert caught.value.errno == code, caught.value
     return caught.value
