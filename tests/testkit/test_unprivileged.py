@@ -74,8 +74,9 @@ def test_a_missing_command_is_an_error() -> None:
     assert "/no/such/program" in done.stderr
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o711])
 @pytest.mark.parametrize("closed_itself", [False, True])
-def test_what_lies_below_a_closed_directory_is_reached(tmp_path: Path, closed_itself: bool) -> None:
+def test_what_lies_below_a_closed_directory_is_reached(tmp_path: Path, closed_itself: bool, mode: int) -> None:
     need_root()
     mine = tmp_path / "mine"
     needed = mine / "deep" / "needed"
@@ -83,13 +84,13 @@ def test_what_lies_below_a_closed_directory_is_reached(tmp_path: Path, closed_it
     (needed / "file").write_text("reached")
     (needed / "link").symlink_to("file")
     (mine / "secret").write_text("closed")
-    mine.chmod(0o700)
+    mine.chmod(mode)
     if closed_itself:
         needed.chmod(0o700)
     words = ["sh", "-c", 'cat "$0/file" "$0/link"; cat "$1" 2>/dev/null || echo " hidden"', needed, mine / "secret"]
     done = subprocess.run(unprivileged.command(*words, need=(needed,)), check=True, capture_output=True, text=True)
     assert done.stdout == "reachedreached hidden\n"
-    assert mine.stat().st_mode & 0o777 == 0o700
+    assert mine.stat().st_mode & 0o777 == mode
     assert sorted(path.name for path in mine.iterdir()) == ["deep", "secret"]
 
 

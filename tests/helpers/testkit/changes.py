@@ -244,9 +244,10 @@ def changes(root: str | os.PathLike[str], *, seed: int, count: int, superuser: b
     steps = []
     for number, action in enumerate(order):
         if number % 5 == 0:
-            # Between two looks a chosen path may have gone: one more kind of error that must be the same everywhere.
             chooser.look()
         step = chooser.step(action, number)
+        while not chooser.is_inside(step):
+            step = chooser.step(action, number)
         steps.append(replace(step, error=perform(host, step)))
     return steps
 
@@ -255,7 +256,7 @@ class _Chooser:
     """Chooses what one change is about, from what the directory holds now."""
 
     def __init__(self, root: Path, chance: random.Random, superuser: bool) -> None:
-        self.root, self.chance, self.superuser = root, chance, superuser
+        self.root, self.chance, self.superuser = root.resolve(), chance, superuser
         self.number = 0
         self.attributes: list[tuple[str, str]] = []
 
@@ -282,6 +283,12 @@ class _Chooser:
                 self.files.append(path)
         self.below[directory] = below
         return below
+
+    def is_inside(self, step: Step) -> bool:
+        """Tell whether no symbolic link that was made since the last look leads the reference out of its directory."""
+        parent = os.path.dirname(self.root / step.path)
+        known = step.path in self.links or not os.path.islink(self.root / step.path)
+        return known and os.path.realpath(parent) == parent
 
     def step(self, action: str, number: int) -> Step:
         """Return the next change."""

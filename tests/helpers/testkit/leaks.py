@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Holdings:
             frozenset(_processes()),
             frozenset(f"{thread.name} ({thread.native_id})" for thread in threading.enumerate()),
             frozenset(_mounts()),
-            frozenset(entry.name for entry in os.scandir(tempfile.gettempdir()) if _ours(entry)),
+            frozenset(os.listdir(tempfile.gettempdir())),
         )
 
     def beyond(self, before: Holdings) -> list[str]:
@@ -72,19 +73,38 @@ def _processes() -> Iterator[str]:
 def _mounts() -> Iterator[str]:
     """Yield the mounts that a test of ours can have made; others may mount theirs meanwhile."""
     temporary = os.path.realpath(tempfile.gettempdir())
+    kept = os.path.realpath(os.environ["PYTEST_DEBUG_TEMPROOT"])
     with open("/proc/self/mountinfo") as table:
         for line in table:
             fields, _, rest = line.partition(" - ")
             point = fields.split()[4]
-            if point.startswith(f"{temporary}/pytest-of-") or "overlaykit" in point or "overlaykit" in rest:
+            if point.startswith((f"{temporary}/", f"{kept}/pytest-of-")) or "overlaykit" in rest:
                 yield f"{point} ({rest.split()[0]})"
 
 
-def _ours(entry: os.DirEntry[str]) -> bool:
-    try:
-        return "overlaykit" in entry.name and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
-    except FileNotFoundError:
-        return False
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a directory of its own for temporary files, so that what is left there is this run's.
+
+    What :func:`tmp_path` gives stays where pytest keeps it.
+    """
+    known = tempfile.gettempdir()
+    own = tempfile.mkdtemp(prefix="overlaykit-tests-")
+    os.chmod(own, 0o755)
+    changes = {"TMPDIR": own, "PYTEST_DEBUG_TEMPROOT": os.environ.get("PYTEST_DEBUG_TEMPROOT", known)}
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    tempfile.tempdir = None
+
+    def restore() -> None:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        tempfile.tempdir = None
+        shutil.rmtree(own)
+
+    config.add_cleanup(restore)
 
 
 @pytest.fixture(autouse=True)

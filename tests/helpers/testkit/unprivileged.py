@@ -117,7 +117,8 @@ def _first_closed(needed: list[Path]) -> Path | None:
     for path in needed:
         for directory in (*reversed(path.parents), path):
             status = os.stat(directory)
-            wanted = stat.S_IXOTH | stat.S_IROTH if directory == path else stat.S_IXOTH
+            # One that others may enter and not list is its owner's own, who may close it while the command runs.
+            wanted = stat.S_IXOTH | stat.S_IROTH
             mine = status.st_uid == NOBODY and status.st_mode & stat.S_IXUSR
             if stat.S_ISDIR(status.st_mode) and status.st_mode & wanted != wanted and not mine:
                 return directory
