@@ -387,11 +387,21 @@ def pair(new_tree: NewTree, tmp_path: Path) -> tuple[TreePath, Path]:
     return ours, theirs
 
 
+#: What later Pythons answer otherwise than 3.11, whose habits a TreePath has: since when, and the answer of 3.11.
+CHANGED: dict[str, tuple[tuple[int, int], object]] = {
+    "glob 'dangling'": ((3, 12), []),
+    "glob 'a**b'": ((3, 13), ValueError),
+}
+
+
 def test_reading_is_as_pathlibs(pair: tuple[TreePath, Path]) -> None:
     ours, theirs = pair
     wrong = {}
     for name, operation in READING.items():
         got, expected = outcome(operation, ours), outcome(operation, theirs)
+        since, before = CHANGED.get(name, ((9, 9), None))
+        if sys.version_info >= since:
+            expected = before
         if got != expected:
             wrong[name] = got, expected
     assert wrong == {}
