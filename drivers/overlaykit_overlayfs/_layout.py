@@ -29,6 +29,8 @@ __all__ = ["Format", "Layers", "Layout", "boot_id", "write_file"]
 
 FORMAT = 1
 
+_CHUNK = 65536
+
 
 def boot_id() -> str:
     """Return what tells this run of the machine from every other."""
@@ -179,8 +181,9 @@ class Layout:
         path = self.file(id, "layers")
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            data = b""
-            while part := os.read(fd, 65536):
+            data = part = os.read(fd, _CHUNK)
+            while len(part) == _CHUNK:
+                part = os.read(fd, _CHUNK)
                 data += part
         finally:
             os.close(fd)
@@ -219,6 +222,8 @@ class Layout:
                 linux.remove_tree(trash, name)
         finally:
             os.close(trash)
+        if os.stat(self.root + "/staging").st_nlink == 3:
+            return  # itself, its name and our own directory; Btrfs does not count so and says 1
         staging = os.open(self.root + "/staging", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name in os.listdir(staging):

@@ -235,9 +235,9 @@ class Shared:
         if settings.volatile and not layers.boot:
             layers = Layers(settings.boot, layers.chain)
             self._layout.replace(self.id, "layers", layers.encode(), durable=False)
-        if not os.path.lexists(work):  # a commit was begun
+        if not os.access(work, os.F_OK):  # a commit was begun
             os.mkdir(work, 0o700)
-        elif layers.boot and os.path.lexists(work + "/work"):
+        elif layers.boot and os.access(work + "/work", os.F_OK):
             # The kernel refuses an upper that was mounted volatile. In the same boot nothing of it can be lost.
             self._layout.discard(work)
             os.mkdir(work, 0o700)

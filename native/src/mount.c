@@ -34,7 +34,7 @@ struct job {
     int flags, method;
     int directory; /* of clone and set_readonly */
     struct ok_mount_result out;
-    char options[OPTIONS];
+    char *options; /* of mount(2) */
 };
 
 static int close_fd(int fd, int error)
@@ -334,17 +334,31 @@ static int readonly_job(void *argument)
     return error ? fail(job, OK_STEP_READONLY, error) : 0;
 }
 
-static int run(int (*work)(void *), const struct job *task, int namespace, struct ok_mount_result *result)
+/* What a namespace process is to read and write: the job, and behind it room for the options of mount(2). */
+static int run_in_namespace(int (*work)(void *), const struct job *task, struct ok_mount_result *result)
 {
-    struct job *job = ok_shared_alloc(sizeof *job);
-    int value, rootless = task->flags & OK_MOUNT_ROOTLESS;
+    unsigned long size = sizeof *task + (task->method == OK_METHOD_CLASSIC ? OPTIONS : 0);
+    int value, own_memory = ok_needs_own_memory();
+    struct job *job = ok_shared_alloc(size, own_memory);
 
     if (!job)
         return -ENOMEM;
     *job = *task;
-    value = rootless || namespace ? ok_run_in_namespace(rootless, work, job, &job->out.step) : work(job);
+    job->options = (char *)(job + 1);
+    value = ok_run_in_namespace(task->flags & OK_MOUNT_ROOTLESS, own_memory, work, job, &job->out.step);
     *result = job->out;
-    ok_shared_free(job, sizeof *job);
+    ok_shared_free(job, size, own_memory);
+    return value;
+}
+
+static int run(int (*work)(void *), struct job *job, struct ok_mount_result *result)
+{
+    int value;
+
+    if (job->flags & OK_MOUNT_ROOTLESS || job->method == OK_METHOD_CLASSIC)
+        return run_in_namespace(work, job, result);
+    value = work(job);
+    *result = job->out;
     return value;
 }
 
@@ -354,10 +368,10 @@ int ok_overlay_mount(const char *lowers, const char *upper, const char *work, in
     struct job job = {.lowers = lowers, .upper = upper, .work = work, .flags = flags, .method = method};
     int fd;
 
-    fd = run(overlay_job, &job, method == OK_METHOD_CLASSIC, result);
+    fd = run(overlay_job, &job, result);
     if (fd == -EINVAL && !method && result->step == OK_STEP_LOWER && result->index == 0) {
         job.method = OK_METHOD_CLASSIC;
-        fd = run(overlay_job, &job, 1, result);
+        fd = run(overlay_job, &job, result);
     }
     return fd;
 }
@@ -365,13 +379,13 @@ int ok_overlay_mount(const char *lowers, const char *upper, const char *work, in
 int ok_clone_directory(int directory, const char *path, int flags, struct ok_mount_result *result)
 {
     struct job job = {.upper = path, .flags = flags, .directory = directory, .out = {.readonly = -1}};
-    return run(clone_job, &job, 0, result);
+    return run(clone_job, &job, result);
 }
 
 int ok_set_readonly(int mount, int flags, struct ok_mount_result *result)
 {
     struct job job = {.flags = flags, .directory = mount, .out = {.readonly = -1}};
-    return run(readonly_job, &job, 0, result);
+    return run(readonly_job, &job, result);
 }
 
 int ok_attach(int mount, const char *path)

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -30,15 +31,26 @@ struct run {
     int result;
 };
 
-void *ok_shared_alloc(unsigned long size)
+int ok_needs_own_memory(void)
 {
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return prctl(PR_GET_DUMPABLE) != 1;
+}
+
+void *ok_shared_alloc(unsigned long size, int own_memory)
+{
+    void *memory;
+
+    if (!own_memory)
+        return calloc(1, size); /* a mapping that is shared between processes costs far more */
+    memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-void ok_shared_free(void *memory, unsigned long size)
+void ok_shared_free(void *memory, unsigned long size, int own_memory)
 {
-    if (memory)
+    if (!own_memory)
+        free(memory);
+    else if (memory)
         munmap(memory, size);
 }
 
@@ -108,9 +120,9 @@ static int child(void *argument)
     __builtin_unreachable();
 }
 
-int ok_run_in_namespace(int user, int (*job)(void *), void *argument, int *step)
+int ok_run_in_namespace(int user, int own_memory, int (*job)(void *), void *argument, int *step)
 {
-    struct run *run = ok_shared_alloc(sizeof *run);
+    struct run *run = ok_shared_alloc(sizeof *run, own_memory);
     char *stack;
     unsigned long long all = ~0ULL, before = 0;
     int flags = CLONE_VFORK | CLONE_FILES | CLONE_NEWNS, pid, result;
@@ -119,7 +131,7 @@ int ok_run_in_namespace(int user, int (*job)(void *), void *argument, int *step)
         return -ENOMEM;
     stack = mmap(NULL, STACK + GUARD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (stack == MAP_FAILED) {
-        ok_shared_free(run, sizeof *run);
+        ok_shared_free(run, sizeof *run, own_memory);
         return -ENOMEM;
     }
     mprotect(stack, GUARD, PROT_NONE);
@@ -131,7 +143,7 @@ int ok_run_in_namespace(int user, int (*job)(void *), void *argument, int *step)
     run->result = -ECHILD; /* stays if the process is killed before it is done */
     if (user)
         flags |= CLONE_NEWUSER;
-    run->own_memory = user && prctl(PR_GET_DUMPABLE) != 1;
+    run->own_memory = own_memory;
     if (!run->own_memory)
         flags |= CLONE_VM;
 
@@ -153,6 +165,6 @@ int ok_run_in_namespace(int user, int (*job)(void *), void *argument, int *step)
     }
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, SIGSET);
     munmap(stack, STACK + GUARD);
-    ok_shared_free(run, sizeof *run);
+    ok_shared_free(run, sizeof *run, own_memory);
     return result;
 }

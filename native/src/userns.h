@@ -2,18 +2,22 @@
 #define OVERLAYKIT_USERNS_H
 
 /*
- * Runs job(argument) in a process that is made for it, shares the caller's descriptor table, is in a mount namespace of its own
- * and, with `user` set, is root of a user namespace of its own in which 0 is the caller's effective user and group. Returns what job returned.
+ * Runs job(argument) in a process that is made for it, shares the caller's descriptor table, is in a mount namespace of its
+ * own and, with `user` set, is root of a user namespace of its own in which 0 is the caller's effective user and group.
+ * Returns what job returned.
  *
- * The process may share the caller's memory, and other threads of the caller may hold any lock: job must do system calls and nothing else,
- * and keep what it returns in memory from ok_shared_alloc().
+ * The process shares the caller's memory unless own_memory is set, and other threads of the caller may hold any lock: job
+ * must do system calls and nothing else, and keep what it returns in memory from ok_shared_alloc().
  *
  * *step is set to OK_STEP_NAMESPACE or OK_STEP_MAPPING where that is what failed.
  */
-int ok_run_in_namespace(int user, int (*job)(void *), void *argument, int *step);
+int ok_run_in_namespace(int user, int own_memory, int (*job)(void *), void *argument, int *step);
+
+/* Whether such a process needs memory of its own: the caller is not dumpable, and may not become it for a moment. */
+int ok_needs_own_memory(void);
 
 /* Zeroed memory that such a process and its caller both see; NULL when there is none. */
-void *ok_shared_alloc(unsigned long size);
-void ok_shared_free(void *memory, unsigned long size);
+void *ok_shared_alloc(unsigned long size, int own_memory);
+void ok_shared_free(void *memory, unsigned long size, int own_memory);
 
 #endif
