@@ -11,6 +11,7 @@ from ..driver import SnapshotKind
 from . import _rows
 from ._names import list_names, show
 from ._recovery import recover
+from ._reserve import Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,6 +57,7 @@ class Engine:
         #: What the driver has lost: ids and keys.
         self.lost: dict[SnapshotId, str] = {}
         self.operations = operations
+        self.reserve = Reserve(None if path is None else path / "reserve")
         self._unsettled = False
 
     def operation(self) -> OperationLock:
@@ -296,7 +298,12 @@ class Engine:
         with self.operation():
             row = self.find(key)
             with self.trees.claim(row.id, key, "removed", owner=owner) as claim:
-                labels = self._delete(row)
+                try:
+                    labels = self._delete(row)
+                except errors.StoreFullError:
+                    if not self.reserve.spend():
+                        raise
+                    labels = self._delete(row)
                 try:
                     for tree in claim.trees:
                         tree.close()
@@ -309,6 +316,7 @@ class Engine:
                 self.lost.pop(row.id, None)
         if row.kind is not SnapshotKind.VIEW:
             self.driver.cleanup()
+        self.reserve.refill()
 
     def _delete(self, row: Row) -> dict[str, str]:
         users: list[str] = []

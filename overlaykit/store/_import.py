@@ -47,8 +47,10 @@ def import_tree(
         importer = Importer(working.tree, progress)
         if stat.S_ISDIR(found.st_mode):
             from ._import_directory import import_directory
+            from ._import_native import import_natively
 
-            import_directory(path, importer)
+            if not import_natively(path, importer):
+                import_directory(path, importer)
         elif not stat.S_ISREG(found.st_mode):
             raise errors.ImportSourceError(f"{path} is neither a directory nor a regular file: give one of these")
         else:
@@ -104,7 +106,7 @@ class Importer:
         self._owner = os.geteuid(), os.getegid()
         self.entries = 0
         self.bytes = 0
-        self.left_out = {"owners": 0, "devices": 0, "xattrs": 0, "sockets": 0}
+        self.left_out = {"owners": 0, "devices": 0, "xattrs": 0}
 
     def labels(self) -> dict[str, str]:
         """Return what was left out, as labels of the snapshot."""
@@ -117,10 +119,20 @@ class Importer:
         if self._progress is not None and (self.entries % 256 == 0 or size >= CHUNK):
             self._progress(self.entries, self.bytes)
 
-    def finish(self) -> None:
-        """Report the last figures."""
+    def report(self, entries: int, size: int) -> None:
+        """Tell of entries and bytes that were counted elsewhere."""
         if self._progress is not None:
-            self._progress(self.entries, self.bytes)
+            self._progress(entries, size)
+
+    def finish(self) -> None:
+        """Tell of the last figures."""
+        self.report(self.entries, self.bytes)
+
+    def whiteout(self, path: str) -> errors.ImportSourceError:
+        """Return the error for overlayfs's whiteout, which is no content."""
+        return errors.ImportSourceError(
+            f"{path!r} is a character device 0:0, overlayfs's mark of a deleted file: import the merged tree"
+        )
 
     def set_attributes(
         self,
@@ -160,18 +172,16 @@ class Importer:
                 self.left_out["xattrs"] += 1
 
     def make_node(self, path: str, mode: int, device: int) -> bool:
-        """Make a FIFO or a device node; tell whether it was made or had to be left out.
+        """Make a FIFO, a socket node or a device node; tell whether it was made or had to be left out.
 
         :raises ImportSourceError: it is overlayfs's whiteout, which is no content.
         """
         if stat.S_ISCHR(mode) and device == 0:
-            raise errors.ImportSourceError(
-                f"{path!r} is a character device 0:0, overlayfs's mark of a deleted file: import the merged tree"
-            )
+            raise self.whiteout(path)
         try:
             self.tree.mknod(path, stat.S_IFMT(mode) | 0o600, device)
         except PermissionError as error:
-            if stat.S_ISFIFO(mode) or error.errno != errno.EPERM:
+            if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)) or error.errno != errno.EPERM:
                 raise
             self.left_out["devices"] += 1
             return False

@@ -138,9 +138,6 @@ def _import_entry(
     else:
         if kind == stat.S_IFLNK:
             tree.symlink(os.readlink(name, dir_fd=directory), path)
-        elif kind == stat.S_IFSOCK:
-            importer.left_out["sockets"] += 1
-            return
         elif not importer.make_node(path, status.st_mode, status.st_rdev):
             return
         # No descriptor of these tells of their extended attributes; /proc's name of the directory does.

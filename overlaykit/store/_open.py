@@ -40,6 +40,7 @@ _OURS: Final = frozenset(
         _DATABASE,
         *(f"{_DATABASE}-{end}" for end in ("journal", "wal", "shm")),
         f"{_MARKER}.new",
+        "reserve",
         "lock",
         "locks",
         "driver",
@@ -128,6 +129,7 @@ def _assemble(
     driver = GuardedDriver(made, choice.driver, path)
     engine = Engine(path, driver, metadata, operations, TreeRegistry(None if path is None else path / "locks"))
     engine.recover()
+    engine.reserve.refill()
     store = Store(engine, choice, plugins)
     stack.pop_all()
     return store

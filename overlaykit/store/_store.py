@@ -161,7 +161,6 @@ class Store:
 
         Where the caller may not set an owner, make a device node or set an extended attribute, it is left out, and
         the labels ``overlaykit.import.owners``, ``.devices`` and ``.xattrs`` have the number of those, if any.
-        Sockets are left out and counted by ``.sockets``.
 
         :param source: the directory or the archive.
         :param name: what to call it; ``None`` for a generated name.

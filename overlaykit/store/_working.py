@@ -103,4 +103,10 @@ class Working:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.discard()
+        try:
+            self.discard()
+        except OSError as failed:
+            # What went wrong first is what to tell of; the snapshot goes at the next open at the latest.
+            if error is None:
+                raise
+            error.add_note(f"and the working snapshot {show(self.key)} could not be discarded: {failed}")

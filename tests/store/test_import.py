@@ -14,13 +14,18 @@ import tarfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from testkit.forks import forked
+from testkit.loops import need_root
 
 from overlaykit import errors
-from overlaykit.tree import compare
+from overlaykit.store import open_store
+from overlaykit.tree import HostTree, compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from testkit.loops import MakeFilesystem
 
     from overlaykit.store import Store
     from overlaykit.tree import Tree
@@ -99,8 +104,6 @@ def test_a_directory_arrives_whole(store: Store, tmp_path: Path) -> None:
     assert dict(info.labels) == {"from": "disk"}
     assert info.parent is None
     assert figures[-1][0] == sum(1 + len(files) for _, _, files in os.walk(source))
-    from overlaykit.tree import HostTree
-
     with (
         store.tree("base") as tree,
         HostTree(os.open(source, os.O_RDONLY | os.O_DIRECTORY), readonly=True) as original,
@@ -110,18 +113,18 @@ def test_a_directory_arrives_whole(store: Store, tmp_path: Path) -> None:
         assert tree.stat("file").st_nlink == 2
 
 
-def test_sockets_are_left_out_and_counted(store: Store, tmp_path: Path) -> None:
+def test_socket_nodes_are_kept(store: Store, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(source / "s"))
         info = store.import_tree(source)
-    assert dict(info.labels) == {"overlaykit.import.sockets": "1"}
+    assert dict(info.labels) == {}
     with store.tree(info.key) as tree:
-        assert tree.listdir() == []
+        assert stat.S_ISSOCK(tree.stat("s").st_mode)
 
 
-def test_a_deep_directory_needs_few_descriptors(store: Store, tmp_path: Path) -> None:
+def test_a_deep_directory_needs_few_descriptors(tmp_path: Path) -> None:
     here = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     for number in range(300):
         for name in ("a" * 40, "b"):
@@ -136,13 +139,14 @@ def test_a_deep_directory_needs_few_descriptors(store: Store, tmp_path: Path) ->
 
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = len(os.listdir("/proc/self/fd"))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 100, before[1]))
-    try:
-        info = store.import_tree(tmp_path / ("a" * 40))
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    with store.tree(info.key) as tree:
-        assert sum(len(files) for _, _, files in tree.walk()) == 299
+    with open_store(driver="memory") as store:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 100, before[1]))
+        try:
+            info = store.import_tree(tmp_path / ("a" * 40))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        with store.tree(info.key) as tree:
+            assert sum(len(files) for _, _, files in tree.walk()) == 299
 
 
 @pytest.mark.parametrize("kind", ["plain", "gzip", "bzip2", "xz"])
@@ -175,8 +179,6 @@ def test_archives_arrive_whole(store: Store, tmp_path: Path, kind: str) -> None:
     }
     path.write_bytes(packers[kind](path.read_bytes()))
     info = store.import_tree(path, "base")
-    from overlaykit.tree import HostTree
-
     with (
         store.tree(info.key) as tree,
         HostTree(os.open(source, os.O_RDONLY | os.O_DIRECTORY), readonly=True) as original,
@@ -344,3 +346,98 @@ def test_wh_names_are_names(load: Callable[..., Tree]) -> None:
     assert tree.read_bytes("a") == b"1"
     assert tree.read_bytes(".wh.a") == b"2"
     assert tree.exists("d/.wh..wh..opq")
+
+
+@pytest.mark.parametrize("name", ["directory", "overlayfs"])
+def test_the_real_drivers_take_a_directory_too(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "source"
+    _make_source(source)
+    try:
+        store = open_store(tmp_path / "store", driver=name, durability="none")
+    except errors.DriverUnavailableError as error:
+        pytest.skip(str(error))
+    with store:
+        store.import_tree(source, "base")
+        with (
+            store.tree("base") as tree,
+            HostTree(os.open(source, os.O_RDONLY | os.O_DIRECTORY), readonly=True) as original,
+        ):
+            assert list(compare(original, tree)) == []
+
+
+def test_what_the_user_may_not_make_is_counted(tmp_path: Path) -> None:
+    need_root()
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "mine").write_text("mine")
+    (source / "roots").write_text("root's")
+    os.chown(source / "mine", 65534, 65534)
+    os.chown(source, 65534, 65534)
+    os.setxattr(source / "mine", "security.test", b"x")
+    os.mknod(source / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    for place in (tmp_path, *tmp_path.parents):
+        if not place.stat().st_mode & 0o001:
+            place.chmod(place.stat().st_mode | 0o011)
+    (tmp_path / "home").mkdir()
+    os.chown(tmp_path / "home", 65534, 65534)
+
+    def child() -> dict[str, str]:
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        with open_store(tmp_path / "home" / "store", driver="plain", durability="none") as store:
+            info = store.import_tree(source, "base")
+            with store.tree("base") as tree:
+                assert sorted(tree.listdir()) == ["mine", "roots"]
+                assert tree.read_text("roots") == "root's"
+            return dict(info.labels)
+
+    left_out = forked(child)
+    assert left_out == {
+        "overlaykit.import.owners": "1",
+        "overlaykit.import.devices": "1",
+        "overlaykit.import.xattrs": "1",
+    }
+
+
+def test_a_whiteout_in_a_directory_is_refused(store: Store, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    (source / "file").touch()
+    os.mknod(source / "deep" / "gone", stat.S_IFCHR, 0)
+    with pytest.raises(errors.ImportSourceError, match="'deep/gone' is a character device 0:0"):
+        store.import_tree(source)
+    assert list(store.walk()) == []
+    assert store._driver.ids() == set()
+
+
+def test_stopping_an_import_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(600):
+        (source / str(number)).write_bytes(b"x" * 5000)
+
+    def stop(entries: int, size: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.import_tree(source, "base", progress=stop)
+    assert list(store.walk()) == []
+    assert store._driver.ids() == set()
+
+
+def test_an_import_that_cannot_fit_is_refused_before_it_begins(make_filesystem: MakeFilesystem, tmp_path: Path) -> None:
+    place = make_filesystem("tmpfs", "2M")
+    source, archive = tmp_path / "source", tmp_path / "a.tar"
+    source.mkdir()
+    (source / "big").write_bytes(os.urandom(3_000_000))
+    archive.write_bytes(_archive(_entry("big", data=bytes(3_000_000))))
+    packed = tmp_path / "a.tar.gz"
+    packed.write_bytes(gzip.compress(archive.read_bytes()))
+    with open_store(place / "store", driver="plain", durability="none") as store:
+        for what, when in ((source, "left"), (archive, "left"), (packed, "does not fit")):
+            with pytest.raises(errors.StoreFullError, match=when):
+                store.import_tree(what)
+        assert list(store.walk()) == []
+        assert store._driver.ids() == set()
+        store.prepare("work")

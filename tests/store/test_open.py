@@ -56,7 +56,14 @@ def test_a_missing_directory_is_made_private(tmp_path: Path) -> None:
     marker = json.loads((path / "overlaykit.json").read_text())
     assert marker.keys() == {"format", "driver", "id"}
     assert (marker["format"], marker["driver"]) == (FORMAT, "plain")
-    assert {entry.name for entry in path.iterdir()} == {"overlaykit.json", "metadata.db", "lock", "locks", "driver"}
+    assert {entry.name for entry in path.iterdir()} == {
+        "overlaykit.json",
+        "metadata.db",
+        "reserve",
+        "lock",
+        "locks",
+        "driver",
+    }
     with open_store(path) as store:
         assert store.driver_name == "plain"
         assert store.path == path
@@ -287,11 +294,17 @@ def test_a_full_file_system_is_said_and_nothing_is_lost(make_filesystem: MakeFil
             assert tree.read_bytes("data") == b"x" * 300_000
         _fill(ballast)
         with pytest.raises(errors.StoreFullError):
+            store.prepare("too much", "base")
+        with pytest.raises(errors.StoreFullError):
             sum(len(store.update_labels("base", {f"label {n}": "x" * 4000}).labels) for n in range(10_000))
         assert store.stat("base").key == "base"
+        store.remove("more")
+        assert not list(store.walk(prefix="more"))
+        _fill(place / "more ballast")
     with pytest.raises(errors.StoreFullError):
         open_store(place / "new", driver="plain")
     ballast.unlink()
+    (place / "more ballast").unlink()
     with open_store(path) as store, store.tree("base") as tree:
         assert tree.read_bytes("data") == b"x" * 300_000
 
