@@ -72,13 +72,13 @@ class DirectoryDriver(Driver):
 
     def _make_root(self, stage: Path) -> None:
         if self._subvolumes:
-            with _opened(stage) as fd:
+            with _opened(stage, os.O_RDONLY) as fd:
                 linux.create_subvolume(fd, "tree")
         else:
             (stage / "tree").mkdir(0o700)
 
     def _copy(self, parent: SnapshotId, stage: Path) -> str:
-        with _opened(self._layout.tree(parent)) as source, _opened(stage) as directory:
+        with _opened(self._layout.tree(parent)) as source, _opened(stage, os.O_RDONLY) as directory:
             if self._subvolumes and linux.is_subvolume(source):
                 record = self._layout.committed(parent)
                 # A snapshot leaves out the subvolumes inside. And another owner's cannot be taken: copy then.
@@ -96,7 +96,7 @@ class DirectoryDriver(Driver):
         directory, tree = self._layout.directory(id), self._layout.tree(id)
         if durable:
             # Before the survey, so that the blocks it counts are allocated.
-            self._layout.sync(tree, system=True)
+            self._layout.sync(directory, system=True)
         with _opened(tree) as fd:
             survey = linux.survey_tree(fd)
         with Record(directory / "committed") as record:
@@ -197,8 +197,9 @@ class DirectoryDriver(Driver):
 
 
 @contextlib.contextmanager
-def _opened(directory: Path) -> Iterator[int]:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+def _opened(directory: Path, access: int = os.O_PATH) -> Iterator[int]:
+    # O_PATH: the root of a tree may be closed to its own owner.
+    fd = os.open(directory, access | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         yield fd
     finally:

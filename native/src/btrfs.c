@@ -1,12 +1,14 @@
 #include "overlaykit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/btrfs.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 enum { SUBVOLUME_ROOT = 256 }; /* BTRFS_FIRST_FREE_OBJECTID */
 
@@ -43,7 +45,14 @@ int ok_btrfs_create(int directory, const char *name)
 
 int ok_btrfs_snapshot(int source, int directory, const char *name)
 {
-    return named(source, BTRFS_IOC_SNAP_CREATE_V2, directory, name);
+    /* The kernel takes no O_PATH descriptor here. */
+    int fd = openat(source, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    int error = named(fd, BTRFS_IOC_SNAP_CREATE_V2, directory, name);
+    close(fd);
+    return error;
 }
 
 int ok_btrfs_delete(int directory, const char *name)

@@ -1,5 +1,7 @@
 #include "copy.h"
 
+#include "owner.h"
+#include "userns.h"
 #include "walk.h"
 
 #include <dirent.h>
@@ -575,8 +577,8 @@ static int open_root(struct run *run, int source, int target)
     return error;
 }
 
-int ok_copy_tree(int source, int target, uint64_t flags, int threads, struct ok_copy_progress *progress, char *where,
-                 size_t where_size)
+static int copy_tree(int source, int target, uint64_t flags, int threads, struct ok_copy_progress *progress, char *where,
+                     size_t where_size)
 {
     struct run run = {
         .context = {.progress = progress, .flags = flags, .privileged = geteuid() == 0},
@@ -611,4 +613,59 @@ int ok_copy_tree(int source, int target, uint64_t flags, int threads, struct ok_
     pthread_cond_destroy(&run.work);
     pthread_cond_destroy(&run.linked);
     return run.error;
+}
+
+/* A copy in another process. */
+struct remote {
+    int source, target, threads;
+    uint64_t flags;
+    struct ok_copy_progress progress, *caller;
+    size_t where_size;
+    char where[];
+};
+
+static int copy_job(void *argument)
+{
+    struct remote *remote = argument;
+
+    return copy_tree(remote->source, remote->target, remote->flags, remote->threads, &remote->progress, remote->where,
+                     remote->where_size);
+}
+
+static void copy_watch(void *argument)
+{
+    struct remote *remote = argument;
+    int32_t cancel = __atomic_load_n(&remote->caller->cancel, __ATOMIC_RELAXED);
+
+    __atomic_store_n(&remote->progress.cancel, cancel, __ATOMIC_RELAXED);
+    *remote->caller = remote->progress;
+    remote->caller->cancel = cancel;
+}
+
+static int copy_as_owner(int source, int target, uint64_t flags, int threads, struct ok_copy_progress *progress,
+                         char *where, size_t where_size)
+{
+    size_t size = sizeof(struct remote) + where_size;
+    struct remote *remote = ok_shared_alloc(size);
+
+    if (!remote)
+        return -ENOMEM;
+    *remote = (struct remote){.source = source, .target = target, .threads = threads, .flags = flags,
+                              .caller = progress, .where_size = where_size};
+    int error = ok_run_as_owner(copy_job, copy_watch, remote);
+    copy_watch(remote);
+    if (where_size && remote->where[0])
+        memcpy(where, remote->where, where_size);
+    ok_shared_free(remote, size);
+    return error;
+}
+
+int ok_copy_tree(int source, int target, uint64_t flags, int threads, struct ok_copy_progress *progress, char *where,
+                 size_t where_size)
+{
+    int error = copy_tree(source, target, flags, threads, progress, where, where_size);
+
+    if (!ok_owner_may_help(error) || ok_empty_directory(target))
+        return error;
+    return copy_as_owner(source, target, flags, threads, progress, where, where_size);
 }

@@ -125,6 +125,21 @@ static int empty_tree(struct walk *walk, const char **failed)
     return error;
 }
 
+int ok_empty_directory(int directory)
+{
+    struct walk walk = {0};
+    const char *failed = NULL;
+
+    int root = ok_open_directory(directory, ".", true);
+    if (root < 0)
+        return root;
+    int error = ok_walk_push(&walk, root, ".");
+    if (!error)
+        error = empty_tree(&walk, &failed);
+    ok_walk_free(&walk);
+    return error;
+}
+
 int ok_remove_tree(int directory, const char *name, char *where, size_t where_size)
 {
     struct walk walk = {0};

@@ -1,5 +1,7 @@
 #include "overlaykit.h"
 
+#include "owner.h"
+#include "userns.h"
 #include "walk.h"
 
 #include <dirent.h>
@@ -144,7 +146,7 @@ static int advance(struct survey *survey, const char **failed)
     return 0;
 }
 
-int ok_tree_survey(int directory, int64_t since, struct ok_survey *found, char *where, size_t where_size)
+static int survey_tree(int directory, int64_t since, struct ok_survey *found, char *where, size_t where_size)
 {
     struct survey survey = {.found = found, .since = since, .where = where, .where_size = where_size};
     const uint64_t path[2] = {0, 0};
@@ -176,4 +178,41 @@ int ok_tree_survey(int directory, int64_t since, struct ok_survey *found, char *
     ok_walk_free(&survey.walk);
     ok_inodes_free(&survey.seen);
     return error < 0 ? error : 0;
+}
+
+/* A survey in another process. */
+struct remote {
+    int directory;
+    int64_t since;
+    struct ok_survey found;
+    size_t where_size;
+    char where[];
+};
+
+static int survey_job(void *argument)
+{
+    struct remote *remote = argument;
+
+    return survey_tree(remote->directory, remote->since, &remote->found, remote->where, remote->where_size);
+}
+
+int ok_tree_survey(int directory, int64_t since, struct ok_survey *found, char *where, size_t where_size)
+{
+    int error = survey_tree(directory, since, found, where, where_size);
+    size_t size = sizeof(struct remote) + where_size;
+
+    if (!ok_owner_may_help(error))
+        return error;
+    struct remote *remote = ok_shared_alloc(size);
+    if (!remote)
+        return -ENOMEM;
+    *remote = (struct remote){.directory = directory, .since = since, .where_size = where_size};
+    error = ok_run_as_owner(survey_job, NULL, remote);
+    if (!error) {
+        *found = remote->found;
+        if (where_size)
+            memcpy(where, remote->where, where_size);
+    }
+    ok_shared_free(remote, size);
+    return error;
 }

@@ -68,6 +68,9 @@ void ok_walk_where(const struct walk *walk, const char *name, char *where, size_
 /* Join names into `where`; a path that does not fit loses its beginning. */
 void ok_join(const char *const *names, size_t count, char *where, size_t size);
 
+/* Remove everything from a directory, but not itself; see ok_remove_tree. */
+int ok_empty_directory(int directory);
+
 /* A set of (device, inode). Returns 1 where it was new, 0 where it was there, -ENOMEM. */
 struct inodes {
     struct inode_key {

@@ -463,3 +463,44 @@ def test_everything_works_without_privileges(place: Path) -> None:
         assert os.listdir(root / "trash") == []
 
     run_as_nobody(action)
+
+
+def test_what_its_owner_closed_to_themselves_is_copied_all_the_same(place: Path) -> None:
+    """An ordinary user may take away their own permissions, commit, and go on from there."""
+    need_root()
+    root = place / "driver"
+    root.mkdir()
+    os.chown(root, NOBODY, NOBODY)
+
+    def action() -> None:
+        driver = DirectoryDriver(DriverConfig(root))
+        driver.prepare(A, None)
+        with driver.tree(A, readonly=False) as tree:
+            tree.makedirs("closed/inner")
+            tree.write_text("closed/inner/file", "inside")
+            tree.write_text("unreadable", "secret")
+            tree.link("unreadable", "closed/linked")
+            tree.chmod("unreadable", 0)
+            tree.chmod("closed/inner", 0o100)
+            tree.chmod("closed", 0)
+            tree.chmod("", 0o600)
+        driver.commit(A, B)
+        driver.verify(B)
+        driver.prepare(C, B)
+        assert driver.usage(C).inodes == driver.usage(B).inodes == 5
+        driver.commit(C, D)
+        driver.remove(B)
+        driver.cleanup()
+        with driver.tree(D, readonly=True) as tree:
+            assert stat.S_IMODE(tree.stat().st_mode) == 0o600
+
+    run_as_nobody(action)
+    copy = root / "snapshots/d/tree"
+    assert (copy / "closed/inner/file").read_text() == "inside"
+    assert (copy / "closed/linked").read_text() == "secret"
+    assert (copy / "closed/linked").stat().st_nlink == 2
+    assert [stat.S_IMODE((copy / name).stat().st_mode) for name in ("closed", "closed/inner", "unreadable")] == [
+        0,
+        0o100,
+        0,
+    ]
