@@ -10,6 +10,7 @@ from overlaykit import errors, linux
 from overlaykit.driver import Driver, Durability, Mount, Usage
 from overlaykit.tree import compare
 
+from ._changes import changes
 from ._layout import Committed, Layout, Prepared, Record
 from ._probe import can_clone, offered
 from ._tree import DirectoryTree
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from overlaykit.driver import Change, DriverConfig, SnapshotId
-    from overlaykit.tree import Unchanged
 
 __all__ = ["DirectoryDriver"]
 
@@ -156,24 +156,11 @@ class DirectoryDriver(Driver):
         with contextlib.ExitStack() as stack:
             after = stack.enter_context(self.tree(id, readonly=True))
             before = None if parent is None else stack.enter_context(self.tree(parent, readonly=True))
-            yield from compare(before, after, unchanged=self._proof(id, parent))
-
-    def _proof(self, id: SnapshotId, parent: SnapshotId | None) -> Unchanged | None:
-        """Return what tells that a file was not written to since the snapshot was made from ``parent``.
-
-        Every write sets a file's change time, which nobody can set otherwise. In the tick of the clock in which
-        preparing ended there is no telling.
-        """
-        prepared = self._layout.prepared(id)
-        if parent is None or prepared.parent != parent:
-            return None
-        begun, done = prepared.begun, prepared.done
-        if prepared.method == "subvolume":
-            return lambda _, old, new: (
-                old.st_ino == new.st_ino and old.st_ctime_ns == new.st_ctime_ns and new.st_ctime_ns < done
-            )
-        # The lower bound is for a clock that was set back: it would have to hit the very moment of preparing.
-        return lambda _, old, new: begun <= new.st_ctime_ns < done and old.st_mtime_ns == new.st_mtime_ns
+            prepared = self._layout.prepared(id)
+            if before is None or prepared.parent != parent:
+                yield from compare(before, after)
+            else:
+                yield from changes(before, after, prepared)
 
     def mounts(self, id: SnapshotId, *, readonly: bool) -> Sequence[Mount]:
         return [Mount("bind", str(self._layout.tree(id)), ("rbind", "ro" if readonly else "rw"))]

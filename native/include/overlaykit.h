@@ -12,6 +12,7 @@
 
 #include "../cdef/btrfs.h"
 #include "../cdef/copy.h"
+#include "../cdef/differ.h"
 #include "../cdef/mount.h"
 #include "../cdef/open.h"
 #include "../cdef/scan.h"

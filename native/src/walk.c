@@ -53,7 +53,13 @@ static int by_inode(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
-int ok_entries_read(struct entries *entries, int fd)
+static int by_name(const void *left, const void *right, void *names)
+{
+    const char *base = names;
+    return strcmp(base + ((const struct entry *)left)->name, base + ((const struct entry *)right)->name);
+}
+
+static int read_entries(struct entries *entries, int fd)
 {
     char buffer[READ_SIZE] __attribute__((aligned(8)));
     long got;
@@ -73,11 +79,25 @@ int ok_entries_read(struct entries *entries, int fd)
                 return error;
         }
     }
-    if (got < 0)
-        return errno == ENOENT ? 0 : -errno; /* ENOENT: the directory itself was removed meanwhile */
-    if (entries->count > 1)
+    return got < 0 && errno != ENOENT ? -errno : 0; /* ENOENT: the directory itself was removed meanwhile */
+}
+
+int ok_entries_read(struct entries *entries, int fd)
+{
+    int error = read_entries(entries, fd);
+
+    if (!error && entries->count > 1)
         qsort(entries->list, entries->count, sizeof *entries->list, by_inode);
-    return 0;
+    return error;
+}
+
+int ok_entries_read_by_name(struct entries *entries, int fd)
+{
+    int error = read_entries(entries, fd);
+
+    if (!error && entries->count > 1)
+        qsort_r(entries->list, entries->count, sizeof *entries->list, by_name, entries->names);
+    return error;
 }
 
 void ok_entries_free(struct entries *entries)

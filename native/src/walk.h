@@ -47,6 +47,8 @@ static inline const char *ok_entry_name(const struct entries *entries, size_t in
 /* Read a directory from its start, without "." and "..", in inode order: what lies together on the disk is visited
  * together. Returns 0 or -errno; `entries` is reused or zero. */
 int ok_entries_read(struct entries *entries, int fd);
+/* The same by the bytes of the names. */
+int ok_entries_read_by_name(struct entries *entries, int fd);
 void ok_entries_free(struct entries *entries);
 
 /* Open a directory below `at`, following no symbolic link. With `same_mount` a mount point is -EXDEV. */

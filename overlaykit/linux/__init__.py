@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ._btrfs import create_subvolume, delete_subvolume, is_btrfs, is_subvolume, snapshot_subvolume
 from ._copy import CopyProgress, CopyResult, copy_tree
+from ._differ import Difference, DifferenceFlag, differ
 from ._lib import available
 from ._mount import (
     MAX_LOWERS,
@@ -41,6 +42,8 @@ __all__ = [
     "RESOLVE_NO_XDEV",
     "CopyProgress",
     "CopyResult",
+    "Difference",
+    "DifferenceFlag",
     "MountMethod",
     "Scan",
     "ScanEntry",
@@ -53,6 +56,7 @@ __all__ = [
     "copy_tree",
     "create_subvolume",
     "delete_subvolume",
+    "differ",
     "is_btrfs",
     "is_mount_admin",
     "is_subvolume",
