@@ -87,8 +87,8 @@ class DirectoryDriver(Driver):
                         linux.snapshot_subvolume(source, directory, "tree")
                         return "subvolume"
             self._make_root(stage)
-            with _opened(stage / "tree") as target:
-                linux.copy_tree(source, target)
+            with _opened(stage / "tree") as target, (stage / "inodes").open("wb") as inodes:
+                linux.copy_tree(source, target, inodes=inodes.fileno())
         return "copy"
 
     def commit(self, id: SnapshotId, new: SnapshotId) -> None:
@@ -160,7 +160,7 @@ class DirectoryDriver(Driver):
             if before is None or prepared.parent != parent:
                 yield from compare(before, after)
             else:
-                yield from changes(before, after, prepared)
+                yield from changes(before, after, prepared, self._layout.inodes(id, prepared))
 
     def mounts(self, id: SnapshotId, *, readonly: bool) -> Sequence[Mount]:
         return [Mount("bind", str(self._layout.tree(id)), ("rbind", "ro" if readonly else "rw"))]

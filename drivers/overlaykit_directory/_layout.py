@@ -4,6 +4,7 @@
 
     snapshots/ID/tree          the snapshot's tree
     snapshots/ID/prepared      how it began (Prepared)
+    snapshots/ID/inodes        of a copy: which inode was made of which of the parent's
     snapshots/ID/committed     how it was committed (Committed); of an active one, a commit that was cut off
     stage/ID/                  the same, being made; its maker holds a lock on it
     trash/NAME                 removed, to be deleted
@@ -158,6 +159,10 @@ class Layout:
     def prepared(self, id: SnapshotId) -> Prepared:
         """Return how a snapshot began."""
         return _read(self.directory(id) / "prepared", Prepared)
+
+    def inodes(self, id: SnapshotId, prepared: Prepared) -> bytes | None:
+        """Return which inode of a snapshot was made of which of its parent; see :func:`overlaykit.linux.differ`."""
+        return None if prepared.method == "subvolume" else (self.directory(id) / "inodes").read_bytes()
 
     def committed(self, id: SnapshotId) -> Committed | None:
         """Return how a snapshot was committed; ``None`` where it is active."""

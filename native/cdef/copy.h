@@ -29,6 +29,7 @@ struct ok_copy_progress { /* counted while the copy runs */
 };
 
 /* Copy the content of one directory into an empty one, and the directory's own attributes.
- * threads: 0 for as many as pay. */
-int ok_copy_tree(int source, int target, uint64_t flags, int threads, struct ok_copy_progress *progress, char *where,
-                 size_t where_size);
+ * threads: 0 for as many as pay. inodes: a descriptor to write to which inode was made of which, two uint64_t each, sorted;
+ * nothing where the source is on several devices; or -1. */
+int ok_copy_tree(int source, int target, uint64_t flags, int threads, int inodes, struct ok_copy_progress *progress,
+                 char *where, size_t where_size);

@@ -14,10 +14,11 @@ struct ok_differences {
 };
 
 /*
- * What is no directory is the same where type, permissions, owner, size, device and modification time are equal and the change time in the
- * second tree proves that nobody touched it: it is in [begun, done), or with `same_inodes` inode number and change time are the
- * first tree's, and before `done`. Directories likewise. The roots themselves are not compared.
+ * An entry is the same where type, permissions, owner, size, device and modification time are equal and it is proven that it is the
+ * very inode that was made of the first tree's, and untouched since: `inodes`, as ok_copy_tree wrote them, says which that is, and the
+ * change time is in [begun, done). Without inodes (NULL), for a snapshot by the file system, inode number and change time are the first
+ * tree's, and that is before `done`. The roots themselves are not compared.
  */
-int ok_differ(int before, int after, int64_t begun, int64_t done, int same_inodes, struct ok_differences *found, char *where,
-              size_t where_size);
+int ok_differ(int before, int after, int64_t begun, int64_t done, const uint64_t *inodes, size_t pairs,
+              struct ok_differences *found, char *where, size_t where_size);
 void ok_differ_free(struct ok_differences *found);

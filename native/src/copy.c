@@ -49,6 +49,7 @@ struct run {
     struct link *links;
     size_t link_count, link_room;
     struct node *root;
+    struct pairs pairs;
     int error; /* the first */
     char *where;
     size_t where_size;
@@ -355,9 +356,10 @@ static int defer(struct run *run, struct node *parent, const char *name)
 }
 
 /* Make the directory and open both sides. Returns 1, or 0 where it has disappeared from the source. */
-static int enter(struct run *run, struct node *node)
+static int enter(struct run *run, struct copy_worker *worker, struct node *node)
 {
     struct node *parent = node->parent;
+    struct stat made;
 
     pthread_mutex_lock(&run->lock);
     int error = node_pin(run, parent);
@@ -374,10 +376,14 @@ static int enter(struct run *run, struct node *node)
         error = -errno;
     else {
         target = ok_open_directory(parent->target, node->name, true);
-        error = target < 0 ? target : 1;
+        error = target < 0 ? target : fstat(target, &made) ? -errno : ok_copy_note(worker, &node->status, &made);
+        if (!error)
+            error = 1;
     }
     if (error != 1 && source >= 0)
         close(source);
+    if (error != 1 && target >= 0)
+        close(target);
     pthread_mutex_lock(&run->lock);
     node_unpin(parent);
     if (error == 1) {
@@ -424,7 +430,7 @@ static void copy_directory(struct run *run, struct copy_worker *worker, struct n
 {
     const char *failed = NULL;
     bool root = node == run->root;
-    int entered = root ? 1 : enter(run, node);
+    int entered = root ? 1 : enter(run, worker, node);
     int error = entered < 0 ? entered : 0;
 
     if (entered == 1) {
@@ -446,16 +452,56 @@ static void copy_directory(struct run *run, struct copy_worker *worker, struct n
     pthread_mutex_unlock(&run->lock);
 }
 
+static void merge_pairs(struct run *run, const struct pairs *pairs)
+{
+    size_t count = run->pairs.count + pairs->count;
+
+    if (!pairs->count)
+        return;
+    struct pair *list = realloc(run->pairs.list, count * sizeof *list);
+    if (!list) {
+        run_fail(run, -ENOMEM, run->root, NULL);
+        return;
+    }
+    memcpy(list + run->pairs.count, pairs->list, pairs->count * sizeof *list);
+    run->pairs = (struct pairs){.list = list, .count = count, .room = count};
+}
+
+static int by_source(const void *left, const void *right)
+{
+    uint64_t a = ((const struct pair *)left)->source, b = ((const struct pair *)right)->source;
+    return a < b ? -1 : a > b;
+}
+
+/* Write down which inode was made of which; nothing where that would be ambiguous. */
+static int write_pairs(struct run *run, int fd)
+{
+    const char *data = (const char *)run->pairs.list;
+    size_t size = run->pairs.count * sizeof *run->pairs.list;
+
+    if (run->context.several_devices || !size)
+        return 0;
+    qsort(run->pairs.list, run->pairs.count, sizeof *run->pairs.list, by_source);
+    while (size) {
+        ssize_t put = write(fd, data, size);
+        if (put < 0 && errno != EINTR)
+            return -errno;
+        if (put > 0) {
+            data += put;
+            size -= (size_t)put;
+        }
+    }
+    return 0;
+}
+
 static void *work(void *argument)
 {
     struct run *run = argument;
     struct copy_worker worker = {.context = &run->context, .buffer = malloc(COPY_BUFFER)};
     struct entries entries = {0};
 
-    if (!unshare(CLONE_FS)) { /* an umask of this thread's own */
+    if (!unshare(CLONE_FS)) /* an umask of this thread's own: things are made with the right mode */
         umask(0);
-        worker.exact_modes = true;
-    }
     pthread_mutex_lock(&run->lock);
     if (!worker.buffer)
         run_fail(run, -ENOMEM, run->root, NULL);
@@ -474,8 +520,11 @@ static void *work(void *argument)
         if (!run->busy)
             pthread_cond_broadcast(&run->work);
     }
+    if (!run->error)
+        merge_pairs(run, &worker.pairs);
     pthread_mutex_unlock(&run->lock);
     ok_entries_free(&entries);
+    free(worker.pairs.list);
     free(worker.buffer);
     free(worker.xattrs.data);
     return NULL;
@@ -577,8 +626,8 @@ static int open_root(struct run *run, int source, int target)
     return error;
 }
 
-static int copy_tree(int source, int target, uint64_t flags, int threads, struct ok_copy_progress *progress, char *where,
-                     size_t where_size)
+static int copy_tree(int source, int target, uint64_t flags, int threads, int inodes, struct ok_copy_progress *progress,
+                     char *where, size_t where_size)
 {
     struct run run = {
         .context = {.progress = progress, .flags = flags, .privileged = geteuid() == 0},
@@ -609,6 +658,9 @@ static int copy_tree(int source, int target, uint64_t flags, int threads, struct
             close(run.root->target);
         node_unref(run.root);
     }
+    if (!run.error && inodes >= 0)
+        run.error = write_pairs(&run, inodes);
+    free(run.pairs.list);
     pthread_mutex_destroy(&run.lock);
     pthread_cond_destroy(&run.work);
     pthread_cond_destroy(&run.linked);
@@ -617,7 +669,7 @@ static int copy_tree(int source, int target, uint64_t flags, int threads, struct
 
 /* A copy in another process. */
 struct remote {
-    int source, target, threads;
+    int source, target, threads, inodes;
     uint64_t flags;
     struct ok_copy_progress progress, *caller;
     size_t where_size;
@@ -628,8 +680,8 @@ static int copy_job(void *argument)
 {
     struct remote *remote = argument;
 
-    return copy_tree(remote->source, remote->target, remote->flags, remote->threads, &remote->progress, remote->where,
-                     remote->where_size);
+    return copy_tree(remote->source, remote->target, remote->flags, remote->threads, remote->inodes,
+                     &remote->progress, remote->where, remote->where_size);
 }
 
 static void copy_watch(void *argument)
@@ -642,16 +694,16 @@ static void copy_watch(void *argument)
     remote->caller->cancel = cancel;
 }
 
-static int copy_as_owner(int source, int target, uint64_t flags, int threads, struct ok_copy_progress *progress,
-                         char *where, size_t where_size)
+static int copy_as_owner(int source, int target, uint64_t flags, int threads, int inodes,
+                         struct ok_copy_progress *progress, char *where, size_t where_size)
 {
     size_t size = sizeof(struct remote) + where_size;
     struct remote *remote = ok_shared_alloc(size);
 
     if (!remote)
         return -ENOMEM;
-    *remote = (struct remote){.source = source, .target = target, .threads = threads, .flags = flags,
-                              .caller = progress, .where_size = where_size};
+    *remote = (struct remote){.source = source, .target = target, .threads = threads, .inodes = inodes,
+                              .flags = flags, .caller = progress, .where_size = where_size};
     int error = ok_run_as_owner(copy_job, copy_watch, remote);
     copy_watch(remote);
     if (where_size && remote->where[0])
@@ -660,12 +712,12 @@ static int copy_as_owner(int source, int target, uint64_t flags, int threads, st
     return error;
 }
 
-int ok_copy_tree(int source, int target, uint64_t flags, int threads, struct ok_copy_progress *progress, char *where,
-                 size_t where_size)
+int ok_copy_tree(int source, int target, uint64_t flags, int threads, int inodes, struct ok_copy_progress *progress,
+                 char *where, size_t where_size)
 {
-    int error = copy_tree(source, target, flags, threads, progress, where, where_size);
+    int error = copy_tree(source, target, flags, threads, inodes, progress, where, where_size);
 
     if (!ok_owner_may_help(error) || ok_empty_directory(target))
         return error;
-    return copy_as_owner(source, target, flags, threads, progress, where, where_size);
+    return copy_as_owner(source, target, flags, threads, inodes, progress, where, where_size);
 }

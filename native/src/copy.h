@@ -17,9 +17,15 @@ struct copy_context {
     bool no_noatime; /* O_NOATIME */
     bool no_xattrs;  /* the source has none at all */
     bool privileged;
-    bool made_known; /* made_uid and made_gid: whose a new object is; the caller's, but for mount options and id maps */
-    uid_t made_uid;
-    gid_t made_gid;
+    bool several_devices; /* the source is on more than one: inode numbers alone say nothing */
+};
+
+/* Which inode was made of which, in the order of the struct. */
+struct pairs {
+    struct pair {
+        uint64_t source, target;
+    } *list;
+    size_t count, room;
 };
 
 /* Extended attributes read from one object; the memory is used again for the next. */
@@ -32,9 +38,9 @@ struct xattrs {
 /* One thread's belongings. */
 struct copy_worker {
     struct copy_context *context;
-    bool exact_modes; /* this thread's umask is 0, so that an object is made with its final mode */
     char *buffer;
     struct xattrs xattrs;
+    struct pairs pairs;
 };
 
 enum { COPY_BUFFER = 256 * 1024 };
@@ -63,6 +69,8 @@ int ok_copy_special(struct copy_worker *worker, int source_directory, const stru
                     const char *name);
 /* Read the attributes of an open object into `xattrs`. */
 int ok_xattrs_read(struct copy_context *context, struct xattrs *xattrs, int fd, const char *path, dev_t device);
+/* Note which inode was made of which. */
+int ok_copy_note(struct copy_worker *worker, const struct stat *source, const struct stat *target);
 /* Take from the target what its children would inherit. */
 int ok_copy_prepare_root(int target);
 /* Give an open directory its final attributes. `exact` removes the attributes that the source did not have. */

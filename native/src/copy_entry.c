@@ -276,44 +276,43 @@ static bool xattrs_have(const struct xattrs *xattrs, const char *name)
     return false;
 }
 
-/* ---- owners ---- */
+/* ---- whole objects ---- */
 
-/* Whose a new object is. Creation usually gives it to the caller; -o grpid and mapped mounts know better. */
-static int learn_owner(struct copy_context *context, int directory, const char *name)
+int ok_copy_note(struct copy_worker *worker, const struct stat *source, const struct stat *target)
 {
-    struct stat status;
+    struct pairs *pairs = &worker->pairs;
 
-    if (copy_known(&context->made_known))
-        return 0;
-    if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW))
-        return -errno;
-    context->made_uid = status.st_uid;
-    context->made_gid = status.st_gid;
-    __atomic_store_n(&context->made_known, true, __ATOMIC_RELEASE);
+    if (source->st_dev != worker->context->device)
+        copy_learn(&worker->context->several_devices);
+    if (pairs->count == pairs->room) {
+        size_t room = pairs->room ? pairs->room * 2 : 1024;
+        struct pair *list = realloc(pairs->list, room * sizeof *list);
+        if (!list)
+            return -ENOMEM;
+        pairs->list = list;
+        pairs->room = room;
+    }
+    pairs->list[pairs->count++] = (struct pair){.source = source->st_ino, .target = target->st_ino};
     return 0;
 }
 
-static bool owner_differs(struct copy_context *context, const struct stat *status)
+static bool owner_differs(const struct stat *wanted, const struct stat *made)
 {
-    return !__atomic_load_n(&context->made_known, __ATOMIC_ACQUIRE) || status->st_uid != context->made_uid ||
-           status->st_gid != context->made_gid;
+    return wanted->st_uid != made->st_uid || wanted->st_gid != made->st_gid;
 }
 
-/* ---- whole objects ---- */
-
-static int file_attributes(struct copy_worker *worker, const struct stat *status, mode_t made, int target)
+/* made: what the new file was like before anything was written to it. */
+static int file_attributes(struct copy_worker *worker, const struct stat *status, const struct stat *made, int target)
 {
-    struct copy_context *context = worker->context;
     mode_t mode = status->st_mode & 07777;
-    bool chown = owner_differs(context, status);
 
-    if (chown && fchown(target, status->st_uid, status->st_gid))
+    if (owner_differs(status, made) && fchown(target, status->st_uid, status->st_gid))
         return -errno;
     int error = xattrs_apply(&worker->xattrs, target, NULL);
     if (error)
         return error;
-    /* Writing and chown clear setuid and setgid. */
-    if ((made != mode || !worker->exact_modes) && fchmod(target, mode))
+    /* It was made without setuid and setgid, which writing and chown clear. */
+    if ((made->st_mode & 07777) != mode && fchmod(target, mode))
         return -errno;
     struct timespec times[2] = {status->st_atim, status->st_mtim};
     return futimens(target, times) ? -errno : 0;
@@ -323,6 +322,7 @@ int ok_copy_file(struct copy_worker *worker, int source, const struct stat *stat
 {
     struct copy_context *context = worker->context;
     mode_t mode = status->st_mode & 0777;
+    struct stat made;
 
     int error = ok_xattrs_read(context, &worker->xattrs, source, NULL, status->st_dev);
     if (error)
@@ -332,11 +332,11 @@ int ok_copy_file(struct copy_worker *worker, int source, const struct stat *stat
     int target = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (target < 0)
         return -errno;
-    error = learn_owner(context, directory, name);
+    error = fstat(target, &made) ? -errno : ok_copy_note(worker, status, &made);
     if (!error)
         error = copy_content(worker, source, status, target);
     if (!error)
-        error = file_attributes(worker, status, mode, target);
+        error = file_attributes(worker, status, &made, target);
     if (close(target) && !error && errno != EINTR)
         error = -errno; /* where writing is delayed, this may be the only word of a full disk */
     return error;
@@ -360,13 +360,14 @@ int ok_copy_special(struct copy_worker *worker, int source_directory, const stru
 {
     struct copy_context *context = worker->context;
     char path[NAME_MAX + 40];
+    struct stat made;
 
     int error = make_special(source_directory, status, directory, name);
     if (!error)
-        error = learn_owner(context, directory, name);
+        error = fstatat(directory, name, &made, AT_SYMLINK_NOFOLLOW) ? -errno : ok_copy_note(worker, status, &made);
     if (error)
         return error;
-    bool chown = owner_differs(context, status);
+    bool chown = owner_differs(status, &made);
     if (chown && fchownat(directory, name, status->st_uid, status->st_gid, AT_SYMLINK_NOFOLLOW))
         return -errno;
     /* There is no descriptor to have xattrs of: opening a FIFO or a device does something. */
@@ -378,7 +379,7 @@ int ok_copy_special(struct copy_worker *worker, int source_directory, const stru
     }
     if (error)
         return error;
-    if (!S_ISLNK(status->st_mode) && (!worker->exact_modes || (chown && status->st_mode & 06000)) &&
+    if (!S_ISLNK(status->st_mode) && (made.st_mode != status->st_mode || (chown && status->st_mode & 06000)) &&
         fchmodat(directory, name, status->st_mode & 07777, 0))
         return -errno;
     struct timespec times[2] = {status->st_atim, status->st_mtim};

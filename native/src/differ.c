@@ -23,7 +23,8 @@ struct differ {
     struct firsts old_names, new_names;
     uint64_t place;
     int64_t begun, done;
-    int same_inodes;
+    const uint64_t *inodes; /* pairs of what was copied and its copy, sorted; NULL: both are the same */
+    size_t pairs;
     char *path; /* of the deepest directory, with a slash at its end */
     size_t length, room;
     struct ok_differences *found;
@@ -100,6 +101,23 @@ static int64_t nanoseconds(const struct timespec *time)
     return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
 }
 
+/* Whether `new` is the inode that was made of `old`: what was renamed or made anew is not. */
+static bool made_of(const struct differ *differ, uint64_t old, uint64_t new)
+{
+    size_t low = 0, high = differ->pairs;
+
+    if (!differ->inodes)
+        return old == new;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (differ->inodes[middle * 2] < old)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < differ->pairs && differ->inodes[low * 2] == old && differ->inodes[low * 2 + 1] == new;
+}
+
 static bool proven(const struct differ *differ, const struct stat *old, const struct stat *new)
 {
     if (old->st_mode != new->st_mode || old->st_uid != new->st_uid || old->st_gid != new->st_gid ||
@@ -107,11 +125,10 @@ static bool proven(const struct differ *differ, const struct stat *old, const st
         (!S_ISDIR(new->st_mode) && (old->st_size != new->st_size || old->st_rdev != new->st_rdev)))
         return false;
     int64_t changed = nanoseconds(&new->st_ctim);
-    if (changed >= differ->done)
+    if (changed >= differ->done || !made_of(differ, old->st_ino, new->st_ino))
         return false;
-    if (differ->same_inodes)
-        return old->st_ino == new->st_ino && nanoseconds(&old->st_ctim) == changed;
-    return changed >= differ->begun;
+    /* The lower bound is for a clock that was set back: it would have to hit the very moment of the copy. */
+    return differ->inodes ? changed >= differ->begun : changed == nanoseconds(&old->st_ctim);
 }
 
 /* Step into `name`: of the second tree, and of the first where the directory is compared. */
@@ -229,10 +246,10 @@ static int start(struct walk *walk, int directory)
     return error ? error : ok_entries_read_by_name(&walk->levels[0].entries, fd);
 }
 
-int ok_differ(int before, int after, int64_t begun, int64_t done, int same_inodes, struct ok_differences *found, char *where,
-              size_t where_size)
+int ok_differ(int before, int after, int64_t begun, int64_t done, const uint64_t *inodes, size_t pairs,
+              struct ok_differences *found, char *where, size_t where_size)
 {
-    struct differ differ = {.begun = begun, .done = done, .same_inodes = same_inodes, .found = found};
+    struct differ differ = {.begun = begun, .done = done, .inodes = inodes, .pairs = pairs, .found = found};
     const char *failed = NULL;
 
     *found = (struct ok_differences){0};

@@ -51,6 +51,7 @@ def copy_tree(
     reflink: bool = True,
     cross_mounts: bool = False,
     threads: int = 0,
+    inodes: int | None = None,
     progress: CopyProgress | None = None,
 ) -> CopyResult:
     """Copy the content of a directory into an empty one, and the directory's own attributes.
@@ -67,6 +68,8 @@ def copy_tree(
     :param reflink: share blocks where possible.
     :param cross_mounts: copy what is mounted inside the source; without it a mount point is an error (EXDEV).
     :param threads: how many to use; 0 for as many as pay.
+    :param inodes: descriptor of a file to write to which inode was made of which, for :func:`differ`; nothing is
+        written where the source is on several devices.
     :param progress: to watch or stop it from another thread.
     :returns: what was made.
     :raises OSError: something cannot be read or made; ``filename`` is its path below the source. EPERM: an owner, a
@@ -76,9 +79,10 @@ def copy_tree(
     native = load()
     flags = (0 if reflink else native.lib.OK_COPY_NO_REFLINK) | (native.lib.OK_COPY_CROSS_MOUNTS if cross_mounts else 0)
     watched = progress or CopyProgress()
+    log = -1 if inodes is None else inodes
 
     def run() -> None:
-        call_with_path(native.lib.ok_copy_tree, source, target, flags, threads, watched._struct)
+        call_with_path(native.lib.ok_copy_tree, source, target, flags, threads, log, watched._struct)
 
     if threading.current_thread() is threading.main_thread():
         _run_interruptibly(run, watched)

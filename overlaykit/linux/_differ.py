@@ -36,23 +36,27 @@ class Difference(NamedTuple):
     path: str
 
 
-def differ(before: int, after: int, *, begun: int, done: int, same_inodes: bool = False) -> Iterator[Difference]:
+def differ(before: int, after: int, *, begun: int, done: int, inodes: bytes | None) -> Iterator[Difference]:
     """Yield how a tree differs from the one it was copied from, in tree order.
 
-    An entry is left out where type, permission bits, owner, size, device number and modification time are equal and its
-    change time proves that nobody touched it since: that is in ``[begun, done)``, or with ``same_inodes``, for a
-    snapshot by the file system, inode number and change time are those of the first tree and that is before ``done``.
-    The roots themselves are not compared. Both trees are walked before the first item is given out.
+    An entry is left out where type, permission bits, owner, size, device number and modification time are equal, and it
+    is proven that it is the very inode that was made of the other tree's, and that nobody touched it since: ``inodes``
+    says which that is, and its change time is in ``[begun, done)``. The roots themselves are not compared. Both trees
+    are walked before the first item is given out.
 
     :param before: descriptor of the root of the tree that was copied.
     :param after: descriptor of the root of the copy.
     :param begun: the file system's clock when the copying began, in nanoseconds since the epoch.
     :param done: the same when it was over.
+    :param inodes: what :func:`copy_tree` wrote. ``None`` for a snapshot by the file system, in which inode numbers and
+        change times are the same.
     :raises OSError: something cannot be looked at; ``filename`` is its path.
     """
     native = load()
     found = native.ffi.gc(native.ffi.new("struct ok_differences *"), native.lib.ok_differ_free)
-    call_with_path(native.lib.ok_differ, before, after, begun, done, same_inodes, found)
+    pairs = native.ffi.NULL if inodes is None else native.ffi.from_buffer("uint64_t[]", inodes)
+    count = 0 if inodes is None else len(pairs) // 2
+    call_with_path(native.lib.ok_differ, before, after, begun, done, pairs, count, found)
     return _records(bytes(native.ffi.buffer(found.records, found.size)) if found.size else b"")
 
 

@@ -97,6 +97,34 @@ def test_whatever_is_done_the_changes_are_those_of_a_comparison(
     based.cleanup()
 
 
+@pytest.mark.parametrize("names", [("d", "g"), ("d/a", "g/a"), ("pair/one", "pair/two")])
+def test_files_and_directories_of_equal_attributes_that_change_places(
+    driver: DirectoryDriver, names: tuple[str, str]
+) -> None:
+    """No change time tells of it: a directory takes its files along, and XFS exchanges files without touching them."""
+    driver.prepare(WORK, None)
+    with driver.tree(WORK, readonly=False) as tree:
+        # Copied last, so that the others are not copied in the tick of the clock in which preparing ends.
+        tree.mkdir("filler")
+        for number in range(1500):
+            tree.write_text(f"filler/{number}", "x")
+        for path in ("d/a", "g/a", "pair/one", "pair/two"):
+            tree.makedirs(path.rpartition("/")[0], exist_ok=True)
+            tree.write_text(path, path.rjust(20))
+        for path in ("d/a", "g/a", "pair/one", "pair/two", "d", "g", "pair"):
+            tree.utime(path, ns=(0, 0))
+    driver.commit(WORK, BASE)
+    driver.prepare(WORK, BASE)
+    with driver.tree(WORK, readonly=False) as tree:
+        tree.rename(names[0], names[1], flags=RenameFlag.EXCHANGE)
+        for path in ("d", "g", "pair"):
+            tree.utime(path, ns=(0, 0))
+    with driver.tree(BASE, readonly=True) as before, driver.tree(WORK, readonly=True) as after:
+        expected = list(compare(before, after))
+    assert Aspect.CONTENT in {aspect for change in expected for aspect in change.aspects}
+    assert list(driver.changes(WORK, BASE)) == expected
+
+
 def test_every_kind_of_object_is_seen(driver: DirectoryDriver, place: Path) -> None:
     driver.prepare(WORK, None)
     fill(place / "driver/snapshots/work/tree")
