@@ -2,8 +2,8 @@
 
 Whatever is done to a file or directory sets its change time, which nobody can set otherwise. So what still is the inode
 that was made of the parent's, and has a change time from before the end of preparing, is a faithful copy. In the tick
-of the clock in which preparing ended, and for all that came later, it takes a look. (Change times alone are not enough: a
-directory that is renamed takes its files along, and XFS exchanges two files without touching either.)
+of the clock in which preparing ended, and for all that came later, it takes a look. (Change times alone are not enough:
+a directory that is renamed takes its files along, and XFS exchanges two files without touching either.)
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 #include "copy.h"
 
 #include "owner.h"
-#include "userns.h"
 #include "walk.h"
 
 #include <dirent.h>
@@ -698,7 +697,7 @@ static int copy_as_owner(int source, int target, uint64_t flags, int threads, in
                          struct ok_copy_progress *progress, char *where, size_t where_size)
 {
     size_t size = sizeof(struct remote) + where_size;
-    struct remote *remote = ok_shared_alloc(size);
+    struct remote *remote = ok_owner_alloc(size);
 
     if (!remote)
         return -ENOMEM;
@@ -708,7 +707,7 @@ static int copy_as_owner(int source, int target, uint64_t flags, int threads, in
     copy_watch(remote);
     if (where_size && remote->where[0])
         memcpy(where, remote->where, where_size);
-    ok_shared_free(remote, size);
+    ok_owner_free(remote, size);
     return error;
 }
 

@@ -1,7 +1,5 @@
 #include "owner.h"
 
-#include "userns.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -10,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,6 +23,17 @@ enum { WATCH_EVERY = 20 }; /* milliseconds */
 bool ok_owner_may_help(int error)
 {
     return error == -EACCES && geteuid() != 0;
+}
+
+void *ok_owner_alloc(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void ok_owner_free(void *memory, size_t size)
+{
+    munmap(memory, size);
 }
 
 static int write_text(const char *path, const char *text)
@@ -57,7 +67,7 @@ static int become_owner(unsigned uid, unsigned gid)
 
 int ok_run_as_owner(int (*job)(void *), void (*watch)(void *), void *argument)
 {
-    int *result = ok_shared_alloc(sizeof *result);
+    int *result = ok_owner_alloc(sizeof *result);
     unsigned uid = geteuid(), gid = getegid();
     sigset_t all, before;
 
@@ -89,6 +99,6 @@ int ok_run_as_owner(int (*job)(void *), void (*watch)(void *), void *argument)
             ;
         error = *result;
     }
-    ok_shared_free(result, sizeof *result);
+    ok_owner_free(result, sizeof *result);
     return error;
 }

@@ -1,7 +1,6 @@
 #include "overlaykit.h"
 
 #include "owner.h"
-#include "userns.h"
 #include "walk.h"
 
 #include <dirent.h>
@@ -203,7 +202,7 @@ int ok_tree_survey(int directory, int64_t since, struct ok_survey *found, char *
 
     if (!ok_owner_may_help(error))
         return error;
-    struct remote *remote = ok_shared_alloc(size);
+    struct remote *remote = ok_owner_alloc(size);
     if (!remote)
         return -ENOMEM;
     *remote = (struct remote){.directory = directory, .since = since, .where_size = where_size};
@@ -213,6 +212,6 @@ int ok_tree_survey(int directory, int64_t since, struct ok_survey *found, char *
         if (where_size)
             memcpy(where, remote->where, where_size);
     }
-    ok_shared_free(remote, size);
+    ok_owner_free(remote, size);
     return error;
 }
