@@ -56,6 +56,7 @@ class MemoryFile(io.RawIOBase):
     """
 
     _position = 0
+    _open = False
 
     def __init__(self, snapshot: Snapshot, ino: int, flags: int, name: str | bytes) -> None:
         """The caller holds the snapshot's lock."""
@@ -88,15 +89,15 @@ class MemoryFile(io.RawIOBase):
         return letters + "+" if access == os.O_RDWR else letters
 
     def close(self) -> None:
-        if getattr(self, "_open", False):
+        if self._open:
             self._open = False
             super().close()
             if self._counted:
                 snapshot = self._snapshot
                 with snapshot.lock:
-                    snapshot.closes(self._ino)
                     if self._flags & _WRITES:
                         del snapshot.writers[id(self)]
+                    snapshot.closes(self._ino)
 
     # -- what it can do ------------------------------------------------------------------------------------------
 
@@ -152,6 +153,11 @@ class MemoryFile(io.RawIOBase):
     def readall(self) -> bytes:
         if not self._open or self._flags & _WRONLY:
             self._check_read()
+        node = self._node()
+        data = node.data
+        if type(data) is bytes and not self._position:
+            self._position = len(data)
+            return data
         with self._snapshot.lock:
             node = self._node()
             position = self._position
