@@ -364,6 +364,20 @@ static int link_entry(struct ok_root *from, const char *source, const struct ent
     return result;
 }
 
+/* What linkat says of the old name alone, which it looks for before it looks for the new one's directory. */
+static int find_source(struct ok_root *from, const char *source, const struct entry *old)
+{
+    struct stat status;
+    int fd;
+
+    if (!old->walks)
+        return answer(fstatat(old->directory, old->last, &status, AT_SYMLINK_NOFOLLOW));
+    fd = open_below(from->fd, relative(source), O_PATH | O_DIRECTORY | O_CLOEXEC, 0, IN_ROOT | from->resolve);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 ? fd : 0;
+}
+
 static int on_two(struct ok_root *from, const char *source, struct ok_root *to, const char *target, bool rename_it,
                   unsigned flags)
 {
@@ -386,6 +400,10 @@ static int on_two(struct ok_root *from, const char *source, struct ok_root *to, 
             else
                 result = answer(renameat2(old.directory, old.last, new.directory, new.last, flags));
             drop_entry(&new, 0);
+        } else if (!rename_it) {
+            int missing = find_source(from, source, &old);
+            if (missing < 0)
+                result = missing;
         }
         drop_entry(&old, 0);
     }
