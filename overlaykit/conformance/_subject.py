@@ -6,6 +6,7 @@ import os
 import pkgutil
 import platform
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,8 @@ import pytest
 
 from .. import __version__
 from ..driver import Capability, Driver, DriverConfig, DriverSpec, Durability, Probe
-from ._coming import come_and_go
-from ._observer import observe
+from ._coming import come_and_go, new_id
+from ._observer import differences, observe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Subject", "header", "subject_from_class", "subject_from_options"]
 
+_TICK = 0.03
 _SUBJECTS: pytest.StashKey[dict[object, Subject]] = pytest.StashKey()
 
 
@@ -38,6 +40,7 @@ class Subject:
     :param probe: what its probe says about ``base``.
     :param capabilities: what an object of it declares there.
     :param empty: what lies in its directory when it is closed and holds no snapshot.
+    :param quiet: whether nothing of a committed snapshot's storage changes when another one comes and goes over it.
     """
 
     spec: DriverSpec
@@ -47,6 +50,7 @@ class Subject:
     probe: Probe
     capabilities: frozenset[Capability]
     empty: frozenset[str]
+    quiet: bool
 
     def create(self, root: Path | None, durability: Durability = Durability.NONE) -> Driver:
         """Construct a driver.
@@ -72,11 +76,35 @@ def _examine(spec: DriverSpec, options: Mapping[str, str], base: Path, distribut
         driver = _create(spec, Path(root), Durability.NONE, options)
         try:
             capabilities = frozenset(driver.capabilities)
-            come_and_go(driver)
+            quiet = _is_quiet(driver, Path(root))
         finally:
             driver.close()
         empty = frozenset(observe(Path(root)))
-    return Subject(spec, options, base, distribution, probe, capabilities, empty)
+    return Subject(spec, options, base, distribution, probe, capabilities, empty, quiet)
+
+
+def _is_quiet(driver: Driver, root: Path) -> bool:
+    come_and_go(driver)
+    own = observe(root).keys()
+    base, committed = new_id(), new_id()
+    driver.prepare(base, None)
+    with driver.tree(base, readonly=False) as tree:
+        tree.write_bytes("file", b"content")
+    driver.commit(base, committed)
+    before = {path: what for path, what in observe(root).items() if path not in own}
+    # Longer than the coarsest clock of a file system ticks, or a change of time alone would not be seen.
+    end = time.monotonic() + _TICK
+    while time.monotonic() < end:
+        id = new_id()
+        driver.prepare(id, committed)
+        with driver.tree(id, readonly=False) as tree:
+            tree.stat("")
+        driver.remove(id)
+        driver.cleanup()
+    quiet = not differences(before, observe(root))
+    driver.remove(committed)
+    driver.cleanup()
+    return quiet
 
 
 def _base(config: pytest.Config) -> Path:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from overlaykit.conformance._subject import Subject
 
-_EXAMPLES = int(os.environ.get("OVERLAYKIT_EXAMPLES", "60"))
+_EXAMPLES = int(os.environ.get("OVERLAYKIT_EXAMPLES", "40"))
 
 
 class TestProperties(Suite):
@@ -29,7 +29,7 @@ class TestProperties(Suite):
             functools.partial(DriverMachine, subject, space),  # type: ignore[arg-type]
             settings=settings(
                 max_examples=_EXAMPLES,
-                stateful_step_count=50,
+                stateful_step_count=40,
                 deadline=None,
                 database=None,
                 # The same run everywhere, or a driver would fail by luck; more examples by the environment.

@@ -22,8 +22,12 @@ _TEN = "0123456789"
 
 
 def _numbered(count: int) -> list[Layer]:
-    """Layers that each add a file, change a common one and touch a common directory."""
-    return [{f"own/{number}": str(number), "common": str(number)} for number in range(count)]
+    """Layers that each change a common file, and either add one of their own or change one of two dozen."""
+    return [{_place(number): str(number), "common": str(number)} for number in range(count)]
+
+
+def _place(number: int) -> str:
+    return f"own/{number}" if number % 25 == 0 else f"ring/{number % 25}"
 
 
 def _edit(tree: Tree, number: int) -> None:
@@ -41,8 +45,8 @@ def _same_times(tree: Tree) -> None:
 
 
 def _expected(count: int) -> dict[str, Seen]:
-    own: dict[str, Seen] = {f"own/{number}": str(number).encode() for number in range(count)}
-    return {"own": DIR, "common": str(count - 1).encode(), **own}
+    files: dict[str, Seen] = {_place(number): str(number).encode() for number in range(count)}
+    return {"own": DIR, "ring": DIR, "common": str(count - 1).encode(), **files}
 
 
 class TestStacking(Suite):
