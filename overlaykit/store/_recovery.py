@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 from typing import TYPE_CHECKING
@@ -84,5 +83,6 @@ def _end_working(metadata: Metadata, row: Row, path: Path) -> None:
 def _remove_stale_locks(locks: Path, known: set[str]) -> None:
     for name in os.listdir(locks):
         if name not in known:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(locks / name)
+            lock = FileLock.take(locks / name, exclusive=True)
+            if lock is not None:
+                lock.release(remove=True)

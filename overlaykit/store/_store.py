@@ -141,7 +141,8 @@ class Store:
             check_name(parent, "parent")
         texts = plain_labels(labels)
         self._metadata.check_open()
-        with contextlib.ExitStack() as stack:
+        with self._engine.operation(), contextlib.ExitStack() as stack:
+            # Inside the operation: to recovery, a lock whose snapshot is not recorded yet is a leftover.
             stack.enter_context(self._engine.trees.hold(own, key))
             info = self._engine.prepare(own, key, parent, texts, transient=True)
             return Working(self, self._engine, info, stack.pop_all())

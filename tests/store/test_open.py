@@ -300,7 +300,7 @@ def test_a_full_file_system_is_said_and_nothing_is_lost(make_filesystem: MakeFil
         assert store.stat("base").key == "base"
         store.remove("more")
         assert not list(store.walk(prefix="more"))
-        _fill(place / "more ballast")
+    _fill(place / "more ballast")
     with pytest.raises(errors.StoreFullError):
         open_store(place / "new", driver="plain")
     ballast.unlink()
