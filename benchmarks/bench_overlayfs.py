@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,8 +89,8 @@ def store_containers(directory: Path, rounds: int) -> list[int]:
                 key = working.commit(f"layer{number}").key
         for _ in range(rounds):
             start = time.perf_counter_ns()
-            with store.snapshot(key):
-                pass
+            with store.snapshot(key) as working:
+                working.tree.lstat("")
             times.append(time.perf_counter_ns() - start)
     return times
 
@@ -149,23 +149,26 @@ def change(tree: HostTree) -> None:
             tree.write_text(path, "changed")
 
 
-def changes(root: Path, files: int, rounds: int) -> float:
-    """Return the median time of changes(), in milliseconds."""
-    with driver(root) as made:
-        made.prepare(SnapshotId("base"), None)
-        with made.tree(SnapshotId("base"), readonly=False) as tree:
-            fill(tree, files)
-        made.commit(SnapshotId("base"), SnapshotId("lower"))
-        made.prepare(SnapshotId("top"), SnapshotId("lower"))
-        with made.tree(SnapshotId("top"), readonly=False) as tree:
-            change(tree)
-        times = []
+def changes(directory: Path, rounds: int) -> dict[str, float]:
+    """Return the median times of changes() over trees of three sizes, in milliseconds, measured in turns."""
+    times: dict[int, list[int]] = {300: [], 3_000: [], 30_000: []}
+    with ExitStack() as stack:
+        drivers = {files: stack.enter_context(driver(directory / f"changes{files}")) for files in times}
+        for files, made in drivers.items():
+            made.prepare(SnapshotId("base"), None)
+            with made.tree(SnapshotId("base"), readonly=False) as tree:
+                fill(tree, files)
+            made.commit(SnapshotId("base"), SnapshotId("lower"))
+            made.prepare(SnapshotId("top"), SnapshotId("lower"))
+            with made.tree(SnapshotId("top"), readonly=False) as tree:
+                change(tree)
         for _ in range(rounds):
-            start = time.perf_counter_ns()
-            found = list(made.changes(SnapshotId("top"), SnapshotId("lower")))
-            times.append(time.perf_counter_ns() - start)
-            assert 100 <= len(found) <= 104, len(found)
-    return statistics.median(times) / 1e6
+            for files, made in drivers.items():
+                start = time.perf_counter_ns()
+                found = list(made.changes(SnapshotId("top"), SnapshotId("lower")))
+                times[files].append(time.perf_counter_ns() - start)
+                assert 100 <= len(found) <= 104, len(found)
+    return {f"changes, {files} files": statistics.median(values) / 1e6 for files, values in times.items()}
 
 
 def measure(directory: Path, rounds: int) -> dict[str, float]:
@@ -201,8 +204,7 @@ def measure(directory: Path, rounds: int) -> dict[str, float]:
             (directory / f"store{turn}").mkdir()
             add("store", store_containers(directory / f"store{turn}", rounds))
     result = {name: statistics.median(values) / 1e6 for name, values in samples.items()}
-    for files in (300, 3_000, 30_000):
-        result[f"changes, {files} files"] = changes(directory / f"changes{files}", files, 15)
+    result |= changes(directory, 40)
     return result
 
 
