@@ -28,7 +28,7 @@ def plugins() -> Iterator[PluginManager]:
     reset_plugins()
 
 
-@pytest.fixture(params=["plain", "memory"])
+@pytest.fixture(params=[pytest.param("plain", marks=pytest.mark.native), "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """A new store, with a path and without one."""
     if request.param == "memory":

@@ -14,6 +14,7 @@ from testkit.forks import at_once, forked
 
 from overlaykit import errors
 from overlaykit.driver import SnapshotKind
+from overlaykit.plugin import load_plugins
 from overlaykit.store import open_store
 from overlaykit.store._metadata import Metadata
 
@@ -69,9 +70,13 @@ def test_many_threads(store: Store) -> None:
     _check(store, 8, 50)
 
 
-def test_several_processes(tmp_path: Path) -> None:
+@pytest.mark.native
+@pytest.mark.parametrize("driver", ["plain", "directory", "overlayfs"])
+def test_several_processes(tmp_path: Path, driver: str) -> None:
     path = tmp_path / "store"
-    with open_store(path, driver="plain", durability="none") as store:
+    if not load_plugins().probe(driver, tmp_path).usable:
+        pytest.skip(load_plugins().probe(driver, tmp_path).reason)
+    with open_store(path, driver=driver, durability="none") as store:
         _add_base(store)
 
     def run(number: int) -> int:
@@ -104,6 +109,7 @@ def test_one_key_has_one_winner_among_threads(store: Store) -> None:
         store.remove("wanted")
 
 
+@pytest.mark.native
 def test_one_key_has_one_winner_among_processes(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with open_store(path, driver="plain", durability="none") as store:
@@ -143,6 +149,7 @@ def test_one_removal_and_one_commit_win(store: Store) -> None:
             assert list(store.walk(kind="active")) == []
 
 
+@pytest.mark.native
 def test_another_process_has_to_keep_off_what_is_written(tmp_path: Path) -> None:
     path = tmp_path / "store"
 
@@ -184,6 +191,7 @@ def test_another_process_has_to_keep_off_what_is_written(tmp_path: Path) -> None
                 store.tree("work")
 
 
+@pytest.mark.native
 def test_a_forked_child_has_to_open_the_store_itself(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with open_store(path, driver="plain", durability="none") as store:
@@ -207,6 +215,7 @@ def test_a_forked_child_has_to_open_the_store_itself(tmp_path: Path) -> None:
         tree.close()
 
 
+@pytest.mark.native
 def test_a_child_that_lives_on_keeps_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "store"
     hold, release = os.pipe()
@@ -240,6 +249,7 @@ def test_a_store_without_a_path_lives_on_in_a_child() -> None:
         assert [info.key for info in store.walk()] == ["base"]
 
 
+@pytest.mark.native
 def test_a_blocked_database_is_busy_not_broken(tmp_path: Path) -> None:
     path = tmp_path / "store"
     open_store(path, driver="plain", durability="none").close()
@@ -278,6 +288,7 @@ def test_closing_waits_for_operations(store: Store) -> None:
     assert outcome == ["closed"]
 
 
+@pytest.mark.native
 def test_recovery_stays_out_of_operations(tmp_path: Path) -> None:
     """A store opened in the middle of another one's operation takes nothing for the leavings of a crash."""
     path = tmp_path / "store"

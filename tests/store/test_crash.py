@@ -28,6 +28,8 @@ _STEPS = frozenset(
     ["execute", "executemany", "rollback", "rename", "mkdir", "rmdir", "unlink", "open", "flock", "link", "replace"]
 )
 
+pytestmark = pytest.mark.native
+
 
 @pytest.fixture(params=["plain", "directory", "overlayfs"])
 def driver(request: pytest.FixtureRequest, tmp_path: Path) -> str:

@@ -33,6 +33,7 @@ def _fill(store: Store) -> None:
     store.view("look", "base")
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("reopen", [False, True])
 def test_content_that_is_gone_is_told_of_and_never_dropped(tmp_path: Path, reopen: bool) -> None:
     path = tmp_path / "store"
@@ -70,6 +71,7 @@ def test_content_that_is_gone_is_told_of_and_never_dropped(tmp_path: Path, reope
         store.close()
 
 
+@pytest.mark.native
 def test_what_nobody_knows_is_removed_at_the_next_open(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with open_store(path, driver="plain", durability="none") as store:
@@ -84,6 +86,7 @@ def test_what_nobody_knows_is_removed_at_the_next_open(tmp_path: Path) -> None:
             assert tree.read_text("hello") == "hi"
 
 
+@pytest.mark.native
 def test_a_store_that_is_taken_away(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with open_store(path, driver="plain", durability="none") as store:
@@ -207,6 +210,7 @@ def test_an_interrupt_after_the_driver_is_done_is_settled(store: Store, method: 
         store.tree(key).close()
 
 
+@pytest.mark.native
 def test_a_database_that_fails_after_the_driver_committed_loses_nothing(disk_store: Store) -> None:
     store = disk_store
     _fill(store)
@@ -232,6 +236,7 @@ def test_a_database_that_fails_after_the_driver_committed_loses_nothing(disk_sto
         assert tree.read_text("mine") == "m"
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("name", ["directory", "overlayfs", "memory"])
 def test_open_files_keep_a_commit_away_and_change_nothing(tmp_path: Path, name: str) -> None:
     path = None if name == "memory" else tmp_path / "store"
@@ -260,6 +265,7 @@ def test_open_files_keep_a_commit_away_and_change_nothing(tmp_path: Path, name: 
             assert [tree.read_text(entry) for entry in ("file", "other", "another")] == ["one two", "three", "four"]
 
 
+@pytest.mark.native
 @pytest.mark.parametrize(("durability", "level", "raised"), [("none", 0, 0), ("commit", 1, 2), (Durability.FULL, 2, 2)])
 def test_durability_sets_how_the_database_syncs(tmp_path: Path, durability: str, level: int, raised: int) -> None:
     with open_store(tmp_path / "store", driver="plain", durability=durability) as store:
@@ -284,6 +290,7 @@ def test_durability_sets_how_the_database_syncs(tmp_path: Path, durability: str,
         open_store(tmp_path / "store", durability="some")
 
 
+@pytest.mark.native
 def test_what_is_recorded_before_the_storage_changes(tmp_path: Path) -> None:
     """A commit and the removal of a committed snapshot are written down, to the disk, before the driver begins."""
     path = tmp_path / "store"
@@ -312,6 +319,7 @@ def test_what_is_recorded_before_the_storage_changes(tmp_path: Path) -> None:
         assert store.stat("work").kind is SnapshotKind.ACTIVE
 
 
+@pytest.mark.native
 def test_nothing_is_left_open(disk_store: Store) -> None:
     store = disk_store
     _fill(store)

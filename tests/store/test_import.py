@@ -96,6 +96,7 @@ def _make_source(place: Path) -> None:
     os.chmod(place / "dir", 0o500)
 
 
+@pytest.mark.native
 def test_a_directory_arrives_whole(store: Store, tmp_path: Path) -> None:
     source = tmp_path / "source"
     _make_source(source)
@@ -149,6 +150,7 @@ def test_a_deep_directory_needs_few_descriptors(tmp_path: Path) -> None:
             assert sum(len(files) for _, _, files in tree.walk()) == 299
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("kind", ["plain", "gzip", "bzip2", "xz"])
 def test_archives_arrive_whole(store: Store, tmp_path: Path, kind: str) -> None:
     source, path = tmp_path / "source", tmp_path / "a.tar"
@@ -348,6 +350,7 @@ def test_wh_names_are_names(load: Callable[..., Tree]) -> None:
     assert tree.exists("d/.wh..wh..opq")
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("name", ["directory", "overlayfs"])
 def test_the_real_drivers_take_a_directory_too(tmp_path: Path, name: str) -> None:
     source = tmp_path / "source"
@@ -365,6 +368,7 @@ def test_the_real_drivers_take_a_directory_too(tmp_path: Path, name: str) -> Non
             assert list(compare(original, tree)) == []
 
 
+@pytest.mark.native
 def test_what_the_user_may_not_make_is_counted(tmp_path: Path) -> None:
     need_root()
     source = tmp_path / "source"
@@ -426,6 +430,7 @@ def test_stopping_an_import_leaves_nothing(store: Store, tmp_path: Path) -> None
     assert store._driver.ids() == set()
 
 
+@pytest.mark.native
 def test_an_import_that_cannot_fit_is_refused_before_it_begins(make_filesystem: MakeFilesystem, tmp_path: Path) -> None:
     place = make_filesystem("tmpfs", "2M")
     source, archive = tmp_path / "source", tmp_path / "a.tar"

@@ -46,6 +46,7 @@ ODD = [
 ]
 
 
+@pytest.mark.native
 def test_odd_keys_are_kept_apart_and_never_become_paths(tmp_path: Path) -> None:
     with open_store(tmp_path / "store", driver="plain", durability="none") as store:
         for key in ODD:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from overlaykit.driver import DriverConfig
     from overlaykit.plugin import PluginManager
 
+pytestmark = pytest.mark.native
+
 
 def _look(place: Path) -> dict[str, object]:
     """Everything in a directory, times included."""
