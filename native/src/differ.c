@@ -255,7 +255,9 @@ int ok_differ(int before, int after, int64_t begun, int64_t done, const uint64_t
     *found = (struct ok_differences){0};
     if (where_size)
         where[0] = 0;
-    int error = start(&differ.before, before);
+    int error = make_room(&differ.path, &differ.room, 1);
+    if (!error)
+        error = start(&differ.before, before);
     if (!error)
         error = start(&differ.after, after);
     while (!error)

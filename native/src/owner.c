@@ -53,16 +53,22 @@ static int become_owner(unsigned uid, unsigned gid)
 
     if (unshare(CLONE_NEWUSER))
         return -errno;
-    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* else /proc/self is root's; see userns.c */
+    /* /proc/self is root's where a process is not dumpable, such as one that gave up privileges without an exec. Then
+     * nobody may look into this copy of its memory for longer than it takes. */
+    int dumpable = prctl(PR_GET_DUMPABLE);
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     int error = write_text("/proc/self/setgroups", "deny");
-    if (error && error != -ENOENT)
-        return error;
-    snprintf(line, sizeof line, "%u %u 1", uid, uid);
-    error = write_text("/proc/self/uid_map", line);
-    if (error)
-        return error;
-    snprintf(line, sizeof line, "%u %u 1", gid, gid);
-    return write_text("/proc/self/gid_map", line);
+    if (!error || error == -ENOENT) {
+        snprintf(line, sizeof line, "%u %u 1", uid, uid);
+        error = write_text("/proc/self/uid_map", line);
+    }
+    if (!error) {
+        snprintf(line, sizeof line, "%u %u 1", gid, gid);
+        error = write_text("/proc/self/gid_map", line);
+    }
+    if (dumpable != 1)
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    return error;
 }
 
 int ok_run_as_owner(int (*job)(void *), void (*watch)(void *), void *argument)
