@@ -104,7 +104,7 @@ def test_the_metadata_are_whole(wheel: Path) -> None:
     assert headers["Requires-Python"] == ">=3.11"
     assert headers["License-Expression"] == "Apache-2.0"
     assert "conformance" in headers.get_all("Provides-Extra", [])
-    assert headers.get_payload() == (CHECKOUT / "README.md").read_text()
+    assert headers.get_payload(decode=True) == (CHECKOUT / "README.md").read_bytes()
 
 
 def test_the_entry_points_load() -> None:
