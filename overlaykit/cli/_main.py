@@ -41,8 +41,10 @@ def run(words: list[str]) -> int:
             traceback.print_exception(error)
         code = exit_code(error)
         _write_error(error, code, as_json)
-        with contextlib.suppress(OSError):
+        try:
             sys.stdout.flush()
+        except OSError:
+            _let_go_of_stdout()
     return code
 
 
