@@ -155,12 +155,21 @@ def _attributes(tree: Tree, path: str, spec: File | Directory) -> None:
         tree.utime(path, ns=(spec.mtime, spec.mtime))
 
 
-def tree_paths(tree: Tree) -> list[str]:
-    """Return every path in a tree but the root, a parent before its children; a name listed twice stands twice."""
+def tree_paths(tree: Tree, *, locked: bool = False) -> list[str]:
+    """Return every path in a tree but the root, a parent before its children; a name listed twice stands twice.
+
+    :param locked: whether there may be directories that the caller may not list.
+    """
     found: list[str] = []
     pending = [""]
     while pending:
-        for entry in sorted(tree.scandir(pending.pop()), key=lambda entry: os.fsencode(entry.name)):
+        try:
+            entries = list(tree.scandir(pending.pop()))
+        except PermissionError:
+            if not locked:
+                raise
+            continue
+        for entry in sorted(entries, key=lambda entry: os.fsencode(entry.name)):
             found.append(entry.path)
             if entry.is_dir(follow_symlinks=False):
                 pending.append(entry.path)
@@ -220,10 +229,18 @@ Portrait = dict[str, Node]
 """A whole tree: path to node; the root is ``"."``."""
 
 
-def portrait(tree: Tree) -> Portrait:
-    """Take down all of a tree: content, attributes, and which names are one file."""
-    paths = [".", *tree_paths(tree)]
-    attributes = {path: tree.lstat(path) for path in paths}
+def portrait(tree: Tree, *, locked: bool = False) -> Portrait:
+    """Take down all of a tree: content, attributes, and which names are one file.
+
+    :param locked: whether there may be files and directories that the caller may not read; their content is left out.
+    """
+    attributes = {}
+    for path in [".", *tree_paths(tree, locked=locked)]:
+        try:
+            attributes[path] = tree.lstat(path)
+        except PermissionError:
+            if not locked:
+                raise
     groups: dict[tuple[int, int], list[str]] = {}
     for path, result in attributes.items():
         if not stat.S_ISDIR(result.st_mode):
@@ -233,10 +250,10 @@ def portrait(tree: Tree) -> Portrait:
         format = stat.S_IFMT(result.st_mode)
         what = b""
         if format == stat.S_IFREG:
-            what = tree.read_bytes(path)
+            what = _content(tree, path, locked)
         elif format == stat.S_IFLNK:
             what = os.fsencode(tree.readlink(path))
-        names = tree.listxattr(path, follow_symlinks=False)
+        names = [] if locked else tree.listxattr(path, follow_symlinks=False)
         found[path] = Node(
             format=format,
             mode=stat.S_IMODE(result.st_mode),
@@ -249,3 +266,12 @@ def portrait(tree: Tree) -> Portrait:
             links=tuple(groups.get((result.st_dev, result.st_ino), ())),
         )
     return found
+
+
+def _content(tree: Tree, path: str, locked: bool) -> bytes:
+    try:
+        return tree.read_bytes(path)
+    except PermissionError:
+        if not locked:
+            raise
+        return b""

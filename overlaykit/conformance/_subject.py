@@ -68,10 +68,19 @@ def _create(spec: DriverSpec, root: Path | None, durability: Durability, options
 
 
 def _examine(spec: DriverSpec, options: Mapping[str, str], base: Path, distribution: str) -> Subject:
-    probe = pkgutil.resolve_name(spec.probe)(base if spec.needs_path else None)
-    if not probe.usable:
-        fix = f"; {probe.fix}" if probe.fix else ""
-        raise pytest.UsageError(f"the driver {spec.name!r} is not usable in {base}: {probe.reason}{fix}")
+    try:
+        probe = pkgutil.resolve_name(spec.probe)(base if spec.needs_path else None)
+        if probe.usable:
+            return _try_out(spec, options, base, distribution, probe)
+    except Exception as error:
+        # Whatever a driver raises here, no test of it can run.
+        what = f"{type(error).__name__}: {error}"
+        raise pytest.UsageError(f"the driver {spec.name!r} fails before the first test: {what}") from error
+    fix = f"; {probe.fix}" if probe.fix else ""
+    raise pytest.UsageError(f"the driver {spec.name!r} is not usable in {base}: {probe.reason}{fix}")
+
+
+def _try_out(spec: DriverSpec, options: Mapping[str, str], base: Path, distribution: str, probe: Probe) -> Subject:
     with tempfile.TemporaryDirectory(prefix="overlaykit-", dir=base) as root:
         driver = _create(spec, Path(root), Durability.NONE, options)
         try:

@@ -25,15 +25,21 @@ def workspace(base: Path) -> Iterator[Path]:
         shutil.rmtree(path, onerror=_open_up)
 
 
-def _open_up(function: Callable[..., object], path: str, error: object) -> None:
-    # A directory that its owner cannot list or write, as overlayfs makes one in its work directory.
-    if function is os.rmdir:
-        raise error[1]  # type: ignore[index]
-    parent = Path(path).parent
-    for directory in (parent, Path(path)):
-        if directory.is_dir() and not directory.is_symlink():
-            directory.chmod(0o700)
-    if Path(path).is_dir() and not Path(path).is_symlink():
-        shutil.rmtree(path)
-    else:
+def _open_up(
+    function: Callable[..., object], path: str, error: tuple[type[BaseException], BaseException, object]
+) -> None:
+    # A directory that its owner cannot list or write, as overlayfs makes them in its work directory.
+    if function is os.rmdir or not isinstance(error[1], PermissionError):
+        raise error[1]
+    Path(path).parent.chmod(0o700)
+    if Path(path).is_symlink() or not Path(path).is_dir():
         Path(path).unlink()
+        return
+    Path(path).chmod(0o700)
+    # What the caller does next is to remove the directory itself.
+    for entry in Path(path).iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, onerror=_open_up)
+        else:
+            entry.unlink()
+    Path(path).rmdir()

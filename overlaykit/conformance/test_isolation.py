@@ -145,7 +145,7 @@ class TestIsolation(Suite):
         """Of eight threads that create, remove or move one name at once, exactly one succeeds."""
         box = rig.over({"f": "1", "source": "2", "d": DIR})
         tree = box.tree
-        operations = {
+        operations: dict[str, Callable[[int], object]] = {
             "create": lambda number: tree.open("new", "xb").close(),
             "mkdir": lambda number: tree.mkdir("new"),
             "unlink": lambda number: tree.unlink("f"),
@@ -154,17 +154,7 @@ class TestIsolation(Suite):
             "link": lambda number: tree.link("source", "new"),
             "symlink": lambda number: tree.symlink("x", "new"),
         }
-        start = threading.Barrier(8)
-        errors: list[OSError] = []
-
-        def attempt(number: int) -> None:
-            start.wait()
-            try:
-                operations[what](number)
-            except OSError as error:
-                errors.append(error)
-
-        _in_threads(8, attempt)
+        errors = _race(8, operations[what])
         assert len(errors) == 7
         assert {type(error) for error in errors} <= {FileExistsError, FileNotFoundError}
 
@@ -207,3 +197,19 @@ def _in_threads(count: int, function: Callable[[int], object]) -> None:
     with ThreadPoolExecutor(count) as pool:
         for result in [pool.submit(function, number) for number in range(count)]:
             result.result()
+
+
+def _race(count: int, function: Callable[[int], object]) -> list[OSError]:
+    """Let threads start at once; return the errors of those that failed."""
+    start = threading.Barrier(count)
+    errors: list[OSError] = []
+
+    def attempt(number: int) -> None:
+        start.wait()
+        try:
+            function(number)
+        except OSError as error:
+            errors.append(error)
+
+    _in_threads(count, attempt)
+    return errors

@@ -85,11 +85,9 @@ class TestStoreKinds(Suite):
         bench.base("0", {"f": "0"})
         for number in range(1, 6):
             bench.base(str(number), {"f": str(number)}, str(number - 1))
-        chain = ["5"]
-        while (parent := bench.store.stat(chain[-1]).parent) is not None:
-            chain.append(parent)
-        assert chain == ["5", "4", "3", "2", "1", "0"]
-        assert [bench.sees(name)["f"] for name in chain] == [name.encode() for name in chain]
+        names = ["5", "4", "3", "2", "1", "0"]
+        assert [bench.store.stat(name).parent for name in names] == [*names[1:], None]
+        assert [bench.sees(name)["f"] for name in names] == [name.encode() for name in names]
 
     def test_view_shows_its_parent(self, bench: StoreRig) -> None:
         """A view shows its parent, to the last attribute, and takes nothing."""
