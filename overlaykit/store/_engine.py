@@ -290,33 +290,32 @@ class Engine:
 
     # -- remove ----------------------------------------------------------------------------------------------------
 
-    def remove(self, key: str, *, owner: object = None) -> None:
+    def remove(self, row: Row, *, owner: object = None) -> None:
         """See :meth:`Store.remove`.
 
         :param owner: whose open trees are closed instead of being in the way.
         """
-        with self.operation():
-            row = self.find(key)
-            with self.trees.claim(row.id, key, "removed", owner=owner) as claim:
-                try:
-                    labels = self._delete(row)
-                except errors.StoreFullError:
-                    if not self.reserve.spend():
-                        raise
-                    labels = self._delete(row)
-                try:
-                    for tree in claim.trees:
-                        tree.close()
-                    if row.kind is not SnapshotKind.VIEW and row.id not in self.lost:
-                        self._remove_storage(row)
-                except BaseException:
-                    self._restore(row, labels)
+        with self.operation(), self.trees.claim(row.id, row.key, "removed", owner=owner) as claim:
+            try:
+                labels = self._delete(row)
+            except errors.StoreFullError:
+                if not self.reserve.spend():
                     raise
-                self.trees.gone(row.id)
-                self.lost.pop(row.id, None)
+                labels = self._delete(row)
+            try:
+                for tree in claim.trees:
+                    tree.close()
+                if row.kind is not SnapshotKind.VIEW and row.id not in self.lost:
+                    self._remove_storage(row)
+            except BaseException:
+                self._restore(row, labels)
+                raise
+            self.trees.gone(row.id)
+            self.lost.pop(row.id, None)
         if row.kind is not SnapshotKind.VIEW:
             self.driver.cleanup()
-        self.reserve.refill()
+        if self.reserve.spent:
+            self.reserve.refill()
 
     def _delete(self, row: Row) -> dict[str, str]:
         users: list[str] = []

@@ -358,10 +358,13 @@ class Store:
         :raises LayerInUseError: others are over it, whose keys are the error's ``users``; or a tree of it is open.
         :raises RemovalVetoedError: a plugin refuses.
         """
-        reason = self._plugins.before_remove(self._hook_info, self.stat(key))
+        row = self._engine.find(check_name(key))
+        with self._metadata.read() as connection:
+            info = row.info(_rows.labels_of(connection, row.n))
+        reason = self._plugins.before_remove(self._hook_info, info)
         if reason is not None:
             raise errors.RemovalVetoedError(f"{show(key)} may not be removed: {reason}")
-        self._engine.remove(key)
+        self._engine.remove(row)
 
     def cleanup(self) -> None:
         """Delete what removals and killed processes left behind.

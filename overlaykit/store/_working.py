@@ -85,7 +85,7 @@ class Working:
         if self._done:
             return
         with contextlib.suppress(errors.NotFoundError):  # removed or committed by its key meanwhile
-            self._engine.remove(self.key, owner=self)
+            self._engine.remove(self._engine.find(self.key), owner=self)
         self._done = "discarded"
         self._held.close()
 
