@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .test_aspects import TestAspects
 from .test_capabilities import TestCapabilities
 from .test_changes import TestChanges
 from .test_closed import TestClosed
@@ -28,6 +29,7 @@ __all__ = ["CoreSuite", "FullSuite"]
 
 
 class FullSuite(
+    TestAspects,
     TestCapabilities,
     TestChanges,
     TestClosed,

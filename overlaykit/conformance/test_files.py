@@ -229,6 +229,12 @@ class TestFiles(Suite):
         assert figures.f_blocks >= figures.f_bfree >= figures.f_bavail >= 0
         assert figures.f_namemax == 255
 
+    def test_statvfs_of_a_view(self, rig: Rig) -> None:
+        """statvfs of a read-only tree says that it is read-only, that of a container that it is not."""
+        box = rig.over({"f": "1"})
+        assert not box.tree.statvfs().f_flag & os.ST_RDONLY
+        assert rig.view(box.commit()).statvfs().f_flag & os.ST_RDONLY
+
     @pytest.mark.capability(Capability.SPARSE)
     def test_sparse(self, rig: Rig) -> None:
         """A hole stays a hole: through a commit, a change by a container, and the next commit."""

@@ -113,6 +113,36 @@ class TestHost(Suite):
         assert (attributes.st_ino, attributes.st_dev) == (box.tree.stat("f").st_ino, box.tree.stat("f").st_dev)
 
     @pytest.mark.capability(Capability.HOST_PATH)
+    def test_open_file_inode_is_stable(self, rig: Rig) -> None:
+        """A file opened before the first write to it has the inode number that its path has after."""
+        box = rig.over({"f": "content"})
+        with box.tree.open("f", "rb") as file:
+            before = os.fstat(file.fileno()).st_ino
+            box.tree.write_bytes("f", b"new")
+            assert {before, os.fstat(file.fileno()).st_ino} == {box.tree.stat("f").st_ino}
+
+    @pytest.mark.capability(Capability.HOST_PATH)
+    def test_unlinked_file_has_no_links(self, rig: Rig) -> None:
+        """A deleted lower file that is still open has no links left."""
+        box = rig.over({"f": "content"})
+        with box.tree.open("f", "r+b") as file:
+            box.tree.unlink("f")
+            assert os.fstat(file.fileno()).st_nlink == 0
+
+    @pytest.mark.capability(Capability.HOST_PATH, Capability.TMPFILE)
+    def test_tmpfile_gets_a_name(self, rig: Rig) -> None:
+        """A file made by O_TMPFILE in a lower directory appears once it is linked, with all that was written."""
+        box = rig.over({"d/a": "1"})
+        directory = os.open(f"{box.tree.host_path}/d", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with box.tree.open_raw("d", os.O_TMPFILE | os.O_RDWR) as file:
+                file.write(b"content")
+                os.link(f"/proc/self/fd/{file.fileno()}", "new", dst_dir_fd=directory, follow_symlinks=True)
+        finally:
+            os.close(directory)
+        box.shows({"d": DIR, "d/a": "1", "d/new": "content"})
+
+    @pytest.mark.capability(Capability.HOST_PATH)
     def test_mmap_reads(self, rig: Rig) -> None:
         """A lower file can be mapped for reading."""
         box = rig.over({"f": b"0123456789" * 1000})

@@ -423,14 +423,14 @@ class CopiedUpIsChanged(Mutant):
 
 
 class XattrChangeMissed(Mutant):
-    killer = "changes.xattr_alone"
+    killer = "aspects.xattr_alone"
 
     def changes(self, id: SnapshotId, parent: SnapshotId | None) -> Iterator[Change]:
         return (one for one in super().changes(id, parent) if one.aspects != Aspect.XATTRS)
 
 
 class LinkChangeMissed(Mutant):
-    killer = "changes.hard_link_broken"
+    killer = "aspects.hard_link_broken"
 
     def changes(self, id: SnapshotId, parent: SnapshotId | None) -> Iterator[Change]:
         return (one for one in super().changes(id, parent) if one.aspects != Aspect.LINKS)
