@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._driver import DirectoryDriver
     from ._probe import probe
-    from ._tree import DirectoryTree
 
-__all__ = ["DirectoryDriver", "DirectoryTree", "probe"]
+__all__ = ["DirectoryDriver", "probe"]
 
 _MODULES = {
     "DirectoryDriver": "_driver",
     "probe": "_probe",
-    "DirectoryTree": "_tree",
 }
 
 

@@ -18,13 +18,14 @@ from overlaykit.tree import difference
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from overlaykit.tree import HostTree
+
     from ._layout import Prepared
-    from ._tree import DirectoryTree
 
 __all__ = ["changes"]
 
 
-def changes(before: DirectoryTree, after: DirectoryTree, prepared: Prepared, inodes: bytes | None) -> Iterator[Change]:
+def changes(before: HostTree, after: HostTree, prepared: Prepared, inodes: bytes | None) -> Iterator[Change]:
     """Yield how a snapshot differs from the parent that it was prepared from.
 
     :param prepared: how ``after`` was made from ``before``.

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from overlaykit import errors, linux
 from overlaykit.driver import Driver, Durability, Mount, Usage
-from overlaykit.tree import compare
+from overlaykit.tree import HostTree, compare
 
 from ._changes import changes
 from ._layout import Committed, Layout, Prepared, Record
 from ._probe import can_clone, offered
-from ._tree import DirectoryTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -127,7 +126,7 @@ class DirectoryDriver(Driver):
 
     # -- looking at one --------------------------------------------------------------------------------------------
 
-    def tree(self, id: SnapshotId, *, readonly: bool) -> DirectoryTree:
+    def tree(self, id: SnapshotId, *, readonly: bool) -> HostTree:
         if not readonly and self._layout.committed(id) is not None:
             raise errors.ReadOnlyError(f"the snapshot {id} is committed: prepare an active one on top of it")
         path = self._layout.tree(id)
@@ -136,7 +135,7 @@ class DirectoryDriver(Driver):
         else:
             fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
-            return DirectoryTree(fd, readonly=readonly)
+            return HostTree(fd, readonly=readonly)
         except BaseException:
             os.close(fd)
             raise

@@ -39,12 +39,7 @@ static int open_below(int directory, const char *path, uint64_t flags, uint64_t 
 
 int ok_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
-    int fd;
-
-    do
-        fd = open_below(directory, path, flags, mode, resolve);
-    while (fd == -EINTR);
-    return fd;
+    return open_below(directory, path, flags, mode, resolve);
 }
 
 /* -- the root's life ----------------------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -36,4 +37,8 @@ def openat2(directory: int, path: StrOrBytesPath, flags: int, mode: int = 0, res
     :returns: a descriptor that the caller closes.
     :raises OSError: as openat2(2).
     """
-    return check(load().lib.ok_openat2(directory, os.fsencode(path), flags | os.O_CLOEXEC, mode, resolve), path)
+    function, raw = load().lib.ok_openat2, os.fsencode(path)
+    # EINTR: the interpreter has run the signal's handler, which did not raise (PEP 475).
+    while (fd := function(directory, raw, flags | os.O_CLOEXEC, mode, resolve)) == -errno.EINTR:
+        pass
+    return check(fd, path)

@@ -447,9 +447,10 @@ class HostTree(Tree):
     def _visible_xattr(self, name: str) -> bool:
         """Tell whether an extended attribute belongs to the tree; a driver's subclass says which are its own.
 
-        Those that do not are neither listed nor read, and cannot be set or removed (EPERM).
+        Those that do not are neither listed nor read, and cannot be set or removed (EPERM): here, what XFS shows to
+        root of how it stores the ACLs that it shows besides.
         """
-        return True
+        return not name.startswith("trusted.SGI_ACL_")
 
     def _xattr_name(self, path: StrOrBytesPath, name: str, hidden: int) -> bytes:
         raw = os.fsencode(name)
