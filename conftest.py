@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from datetime import timedelta
 
 from hypothesis import HealthCheck, settings
@@ -14,3 +15,10 @@ settings.register_profile("ci", derandomize=True, database=None, deadline=None, 
 settings.register_profile("dev", deadline=timedelta(seconds=2), suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", max_examples=5_000, deadline=None, database=None, print_blob=True)
 settings.load_profile(os.environ.get("OVERLAYKIT_HYPOTHESIS", "ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_configure() -> None:
+    # A shell starts what runs in its background with SIGINT ignored, and every program started from there ignores it
+    # too: the tests of what Ctrl-C does would wait for ever.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
