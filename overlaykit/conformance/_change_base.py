@@ -21,6 +21,7 @@ def still(tree: Tree, *paths: str) -> None:
 
 
 def base(tree: Tree) -> None:
+    """Fill an empty tree: directories, files with and without links and xattrs, a symbolic link, a FIFO."""
     tree.makedirs("d/e")
     tree.write_bytes("d/f", b"12345")
     tree.write_bytes("d/e/g", b"deep")
@@ -35,6 +36,7 @@ def base(tree: Tree) -> None:
 
 
 def same_root_time(rig: Rig, tree: Tree, parent: SnapshotId | None) -> None:
+    """Give the root the time that it has in the parent: names came and went in it, which no test here is about."""
     assert parent is not None
     with rig.driver.tree(parent, readonly=True) as before:
         time = before.stat("").st_mtime_ns

@@ -31,7 +31,9 @@ def make_base(directory: Path) -> None:
     """Make a minimal Debian of this machine's own release, from this machine's own package sources."""
     need_root()
     release = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    command = [need_tool("mmdebstrap"), "--quiet", "--mode=root", "--variant=minbase", release, os.fspath(directory)]
+    # It mounts and unmounts below the directory, which is no business of this machine's other processes.
+    apart = [need_tool("unshare"), "--mount", "--propagation=private"]
+    command = [*apart, need_tool("mmdebstrap"), "--quiet", "--mode=root", "--variant=minbase", release, str(directory)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     for path in directory.rglob("*"):
         if path.is_socket():
