@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from overlaykit.tree import Tree
 
 _NULL, _LOOP = os.makedev(1, 3), os.makedev(7, 0)
+_CAPABILITY = "security.capability"
+_NET_RAW = bytes.fromhex("0100000200200000000000000000000000000000")
+"""cap_net_raw+ep as capabilities(7) keeps it: revision 2 with the effective bit, little endian."""
 _FORBIDDEN = {
     "read": "cat secret",
     "write": "echo x > secret",
@@ -111,6 +114,33 @@ class TestPrivileges(Suite):
         box.tree.mkdir("d/e")
         assert [box.tree.stat(path).st_gid for path in ("d/f", "d/e")] == [1007, 1007]
         assert box.tree.stat("d/e").st_mode & stat.S_ISGID
+
+    @pytest.mark.capability(Capability.OWNERSHIP)
+    def test_file_capability(self, rig: Rig) -> None:
+        """A file capability of a lower file survives chmod, rename, link and commit; a write takes it away."""
+
+        def fill(tree: Tree) -> None:
+            for name in "abcd":
+                tree.write_bytes(name, b"program")
+                tree.setxattr(name, _CAPABILITY, _NET_RAW)
+
+        box = rig.over(fill)
+        box.tree.chmod("a", 0o755)
+        box.tree.rename("b", "b2")
+        box.tree.link("c", "c2")
+        box.tree.write_bytes("d", b"other")
+        view = rig.view(box.commit())
+        assert {view.getxattr(path, _CAPABILITY) for path in ("a", "b2", "c", "c2")} == {_NET_RAW}
+        assert view.listxattr("d") == []
+
+    @pytest.mark.without(Capability.OWNERSHIP)
+    def test_file_capability_is_refused(self, rig: Rig) -> None:
+        """Where ownership is not declared, giving a file a capability is EPERM and changes nothing."""
+        box = rig.over({"f": "1"})
+        with pytest.raises(OSError) as caught:
+            box.tree.setxattr("f", _CAPABILITY, _NET_RAW)
+        assert caught.value.errno == errno.EPERM
+        assert box.changes() == {}
 
     @pytest.mark.without(Capability.OWNERSHIP)
     def test_chown_is_refused(self, rig: Rig) -> None:

@@ -94,7 +94,9 @@ class Engine:
     def not_found(self, key: str) -> errors.NotFoundError:
         """Return the error for a key that is not there."""
         where = "the store in memory" if self.path is None else f"the store {self.path}"
-        return errors.NotFoundError(f"there is no snapshot {show(key)} in {where}; walk() lists those there are")
+        return errors.NotFoundError(
+            f"there is no snapshot {show(key)} in {where}: list those there are, and take one of them"
+        )
 
     def check_damage(self, row: Row) -> None:
         """Check that the storage of a snapshot was there when the store was opened.

@@ -10,6 +10,7 @@ from overlaykit_overlayfs._driver import OverlayfsDriver
 from overlaykit.driver import DriverConfig, Durability, SnapshotId
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from overlaykit.tree import Tree
@@ -46,12 +47,12 @@ def populate(tree: Tree) -> None:
     tree.setxattr("top", "user.overlay.opaque", b"y")
 
 
-def base(made: OverlayfsDriver, name: str = "base0") -> SnapshotId:
+def base(made: OverlayfsDriver, name: str = "base0", fill: Callable[[Tree], object] = populate) -> SnapshotId:
     """Make a committed snapshot with some content."""
     active = SnapshotId("active" + name)
     made.prepare(active, None)
     with made.tree(active, readonly=False) as tree:
-        populate(tree)
+        fill(tree)
     made.commit(active, SnapshotId(name))
     return SnapshotId(name)
 
