@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -68,6 +69,30 @@ def same_content(before: Tree, after: Tree, path: str) -> bool:
                 return False
             if size < _CHUNK:
                 return True
+            if left.count(0) == size:
+                _skip_holes(old, new)
+
+
+def _skip_holes(old: io.RawIOBase, new: io.RawIOBase) -> None:
+    """Move two files of equal positions over what is a hole in both: sparse images are mostly that."""
+    where = old.tell()
+    data = min(_next_data(old, where), _next_data(new, where))
+    old.seek(data)
+    new.seek(data)
+
+
+def _next_data(file: io.RawIOBase, where: int) -> int:
+    """Return where data begin from a position on, or the file ends; the position itself where nobody can tell."""
+    try:
+        return file.seek(where, os.SEEK_DATA)
+    except (AttributeError, ValueError):  # a platform or a file that knows no holes
+        return where
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # no data behind this position
+            return max(where, file.seek(0, os.SEEK_END))
+        if error.errno == errno.EINVAL:
+            return where
+        raise
 
 
 def _fill(file: io.RawIOBase, buffer: bytearray) -> int:

@@ -358,6 +358,33 @@ def test_content_is_compared_to_the_last_byte(new_tree: NewTree, size: int) -> N
     assert not same_content(before, after, "file")
 
 
+HOLE = 3 << 20
+
+
+@pytest.mark.parametrize("tail", [b"", b"end"])
+def test_holes_are_zeros_and_nothing_else(new_tree: NewTree, tail: bytes) -> None:
+    before, after = new_tree(), new_tree()
+    for tree in (before, after):
+        with tree.open("file", "wb") as file:
+            file.write(b"begin")
+            file.seek(HOLE)
+            file.write(tail)
+            file.truncate(HOLE + (1 << 20))
+    assert same_content(before, after, "file")
+    with after.open("file", "r+b") as file:
+        file.seek(HOLE // 2)
+        file.write(bytes(1 << 18))
+    assert same_content(before, after, "file")
+    with after.open("file", "r+b") as file:
+        file.seek(HOLE - 1)
+        file.write(b"x")
+    assert not same_content(before, after, "file")
+    assert not same_content(after, before, "file")
+    after.truncate("file", HOLE - 1)
+    after.truncate("file", HOLE + (1 << 20) + 1)
+    assert not same_content(before, after, "file")
+
+
 def test_what_cannot_be_read_is_an_error(pair: tuple[Tree, Tree]) -> None:
     before, after = pair
     after.close()
