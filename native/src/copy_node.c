@@ -1,4 +1,4 @@
-/* The directories and the hard links of a run of copying. Everything here is called with the lock held. */
+/* The directories and the hard links of a run of copying. Who holds the lock, copy_run.h says. */
 #include "copy_run.h"
 
 #include <errno.h>

@@ -49,7 +49,7 @@ struct run {
     size_t where_size;
 };
 
-/* Everything here is called with the lock held. */
+/* The nodes: called with the lock held, which node_done lets go while it sets attributes. */
 void node_unref(struct node *node);
 struct node *node_new(struct node *parent, const char *name);
 const char **node_names(const struct node *node, const struct node *above, size_t *count, const char *last);
@@ -58,6 +58,8 @@ void node_opened(struct run *run, struct node *node);
 int node_pin(struct run *run, struct node *node);
 void node_unpin(struct node *node);
 void node_done(struct run *run, struct node *node);
+
+/* The hard links: called without the lock, which these take themselves. */
 int link_known(struct run *run, struct node *node, const struct stat *status, const char *name);
 void link_made(struct run *run, const struct stat *status);
 
