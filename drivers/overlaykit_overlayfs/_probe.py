@@ -34,8 +34,9 @@ def _sets_xattr(path: str, name: str, value: bytes) -> bool:
     try:
         os.setxattr(path, name, value)
         os.removexattr(path, name)
-    except OSError:
-        return False
+    except OSError as error:
+        # ENODATA: another process that asked the same of this directory took it away; it was set.
+        return error.errno == errno.ENODATA
     return True
 
 
