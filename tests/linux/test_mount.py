@@ -13,8 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from testkit.rich import run_as_nobody
-from testkit.unprivileged import NOBODY
+from testkit.rich import run_as
 
 from overlaykit import linux
 from overlaykit.linux import MountMethod
@@ -30,14 +29,7 @@ def run(request: pytest.FixtureRequest, place: Path) -> Run:
     """Call a function with an empty directory of its user, on each kind of file system."""
 
     def call(action: Callable[[Path], None]) -> None:
-        root = place / "mounts"
-        root.mkdir()
-        if request.param == "own":
-            action(root)
-        else:
-            if os.geteuid() == 0:
-                os.chown(root, NOBODY, NOBODY)
-            run_as_nobody(lambda: action(root))
+        run_as(request.param, place / "mounts", action)
 
     return call
 
@@ -49,14 +41,7 @@ def run_here(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     def call(action: Callable[[Path], None]) -> None:
         for directory in (tmp_path, *tmp_path.parents[:2]):
             directory.chmod(0o755)
-        root = tmp_path / "mounts"
-        root.mkdir()
-        if request.param == "own":
-            action(root)
-        else:
-            if os.geteuid() == 0:
-                os.chown(root, NOBODY, NOBODY)
-            run_as_nobody(lambda: action(root))
+        run_as(request.param, tmp_path / "mounts", action)
 
     return call
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import errno
+import functools
 import os
 import signal
 import stat
@@ -16,8 +17,7 @@ from pathlib import Path
 import pytest
 from overlaykit_overlayfs import _probe
 from overlaykit_overlayfs._driver import OverlayfsDriver
-from testkit.rich import run_as_nobody
-from testkit.unprivileged import NOBODY
+from testkit.rich import run_as
 
 from overlaykit import errors, linux
 from overlaykit.driver import Capability, Durability, SnapshotId
@@ -37,14 +37,8 @@ def run_here(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     def call(action: Callable[[Path], None]) -> None:
         for directory in (tmp_path, *tmp_path.parents[:2]):
             directory.chmod(0o755)
-        root = tmp_path / "driver"
-        root.mkdir()
-        if request.param == "own":
-            action(root)
-        else:
-            if os.geteuid() == 0:
-                os.chown(root, NOBODY, NOBODY)
-            run_as_nobody(lambda: dumpable(action, root))
+        own = request.param == "own"
+        run_as(request.param, tmp_path / "driver", action if own else functools.partial(dumpable, action))
 
     return call
 

@@ -18,7 +18,7 @@ from testkit import syscalls
 from testkit.loops import need_root
 from testkit.unprivileged import NOBODY
 
-__all__ = ["ACL_ACCESS", "ACL_DEFAULT", "NAMED_USER", "PLACES", "acl", "digest", "fill", "run_as_nobody"]
+__all__ = ["ACL_ACCESS", "ACL_DEFAULT", "NAMED_USER", "PLACES", "acl", "digest", "fill", "run_as", "run_as_nobody"]
 
 ACL_ACCESS = "system.posix_acl_access"
 ACL_DEFAULT = "system.posix_acl_default"
@@ -100,6 +100,20 @@ def run_as_nobody(action: Callable[[], object]) -> None:
         report = file.read().decode()
     os.waitpid(child, 0)
     assert not report, report
+
+
+def run_as(user: str, root: Path, action: Callable[[Path], None]) -> None:
+    """Make a directory that belongs to a user and call a function with it as that user.
+
+    :param user: ``"own"`` for the test's own, ``"nobody"`` for one without any privilege.
+    """
+    root.mkdir()
+    if user == "own":
+        action(root)
+        return
+    if os.geteuid() == 0:
+        os.chown(root, NOBODY, NOBODY)
+    run_as_nobody(lambda: action(root))
 
 
 def digest(root: Path) -> dict[str, tuple[Any, ...]]:
