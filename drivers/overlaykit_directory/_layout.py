@@ -183,13 +183,17 @@ class Layout:
 
 
 class Record:
-    """A record to be written, which tells the file system's time: that of its own creation."""
+    """A record to be written, which tells the file system's time: that of its own creation.
+
+    It takes its name when it is whole, so that a process killed in the middle leaves none that looks damaged.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._partial = path.with_name(f"{path.name}.partial")
         with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._partial.unlink()
+        self._fd = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self.clock = os.fstat(self._fd).st_ctime_ns
 
     def write(self, value: Prepared | Committed, *, durable: bool) -> None:
@@ -199,6 +203,7 @@ class Record:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         if durable:
             os.fsync(self._fd)
+        self._partial.rename(self._path)
 
     def __enter__(self) -> Self:
         return self
