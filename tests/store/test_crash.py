@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
     from overlaykit.store import Store
 
-_STEPS = frozenset("execute executemany rollback rename mkdir rmdir unlink open write fsync flock link replace".split())
+_STEPS = frozenset(
+    ("execute", "executemany", "rollback", "rename", "mkdir", "rmdir", "unlink")
+    + ("open", "write", "fsync", "flock", "link", "replace")
+)
 
 pytestmark = pytest.mark.native
 
