@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from overlaykit.store import Store
 
 _STEPS = frozenset(
-    ("execute", "executemany", "rollback", "rename", "mkdir", "rmdir", "unlink")
-    + ("open", "write", "fsync", "flock", "link", "replace")
+    "execute executemany rollback rename mkdir rmdir unlink open write fsync flock link replace".split()  # noqa: SIM905
 )
 
 pytestmark = pytest.mark.native
