@@ -19,19 +19,29 @@ if TYPE_CHECKING:
     from .driver import SnapshotKind as SnapshotKind
     from .driver import Usage as Usage
     from .errors import CapabilityError as CapabilityError
+    from .errors import ChangesetError as ChangesetError
+    from .errors import DigestMismatchError as DigestMismatchError
     from .errors import DriverConflictError as DriverConflictError
     from .errors import DriverError as DriverError
     from .errors import DriverOptionError as DriverOptionError
     from .errors import DriverUnavailableError as DriverUnavailableError
     from .errors import ExistsError as ExistsError
+    from .errors import ImageFormatError as ImageFormatError
+    from .errors import ImageReferenceError as ImageReferenceError
     from .errors import ImportSourceError as ImportSourceError
     from .errors import InvalidNameError as InvalidNameError
+    from .errors import LayerFormatError as LayerFormatError
     from .errors import LayerInUseError as LayerInUseError
+    from .errors import LimitError as LimitError
+    from .errors import MediaTypeError as MediaTypeError
     from .errors import NameTooLongError as NameTooLongError
     from .errors import NotFoundError as NotFoundError
     from .errors import OverlaykitError as OverlaykitError
     from .errors import PluginError as PluginError
     from .errors import ReadOnlyError as ReadOnlyError
+    from .errors import RegistryAccessError as RegistryAccessError
+    from .errors import RegistryError as RegistryError
+    from .errors import RegistryUnavailableError as RegistryUnavailableError
     from .errors import RemovalVetoedError as RemovalVetoedError
     from .errors import SnapshotDamagedError as SnapshotDamagedError
     from .errors import SnapshotKindError as SnapshotKindError
@@ -68,19 +78,29 @@ _NAMES = {
     ),
     "errors": (
         "CapabilityError",
+        "ChangesetError",
+        "DigestMismatchError",
         "DriverConflictError",
         "DriverError",
         "DriverOptionError",
         "DriverUnavailableError",
         "ExistsError",
+        "ImageFormatError",
+        "ImageReferenceError",
         "ImportSourceError",
         "InvalidNameError",
+        "LayerFormatError",
         "LayerInUseError",
+        "LimitError",
+        "MediaTypeError",
         "NameTooLongError",
         "NotFoundError",
         "OverlaykitError",
         "PluginError",
         "ReadOnlyError",
+        "RegistryAccessError",
+        "RegistryError",
+        "RegistryUnavailableError",
         "RemovalVetoedError",
         "SnapshotDamagedError",
         "SnapshotKindError",

@@ -16,19 +16,29 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CapabilityError",
+    "ChangesetError",
+    "DigestMismatchError",
     "DriverConflictError",
     "DriverError",
     "DriverOptionError",
     "DriverUnavailableError",
     "ExistsError",
+    "ImageFormatError",
+    "ImageReferenceError",
     "ImportSourceError",
     "InvalidNameError",
+    "LayerFormatError",
     "LayerInUseError",
+    "LimitError",
+    "MediaTypeError",
     "NameTooLongError",
     "NotFoundError",
     "OverlaykitError",
     "PluginError",
     "ReadOnlyError",
+    "RegistryAccessError",
+    "RegistryError",
+    "RegistryUnavailableError",
     "RemovalVetoedError",
     "SnapshotDamagedError",
     "SnapshotKindError",
@@ -257,3 +267,80 @@ class StoreFullError(OverlaykitError):
     """The file system under the store is full (ENOSPC)."""
 
     code = errno.ENOSPC
+
+
+class ImageFormatError(OverlaykitError, ValueError):
+    """An image's manifest, index, configuration or archive is not what the specification says (EINVAL)."""
+
+    code = errno.EINVAL
+
+
+class LayerFormatError(ImageFormatError):
+    """A layer is damaged, cut short, or holds what no layer may hold; nothing of it is kept (EBADMSG)."""
+
+    code = errno.EBADMSG
+
+
+class DigestMismatchError(LayerFormatError):
+    """Bytes are not those that their digest names (EBADMSG).
+
+    :param expected: the digest that was asked for.
+    :param actual: the digest of what came.
+    """
+
+    def __init__(self, message: str, *, expected: str, actual: str) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.actual = actual
+
+
+class LimitError(ImageFormatError):
+    """A layer or an image exceeds a limit that was set: entries, expanded size, ratio, layers, JSON (EFBIG).
+
+    :param limit: the name of the limit, as :class:`overlaykit.changeset.Limits` has it.
+    """
+
+    code = errno.EFBIG
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class MediaTypeError(UnsupportedError, ValueError):
+    """A media type, or a form of archive, that is not known or not supported here (ENOTSUP)."""
+
+
+class ImageReferenceError(InvalidNameError):
+    """No reference to an image can look like this (EINVAL)."""
+
+
+class ChangesetError(OverlaykitError, ValueError):
+    """A tree has what no layer can express, such as a name that begins with ``.wh.`` (EINVAL)."""
+
+    code = errno.EINVAL
+
+
+class RegistryError(OverlaykitError):
+    """A registry answered with an error, or not as the distribution specification says (EREMOTEIO).
+
+    :param status: the HTTP status, ``None`` where there was no answer.
+    """
+
+    code = errno.EREMOTEIO
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class RegistryUnavailableError(RegistryError, ConnectionError):
+    """A registry cannot be reached, or does not answer, after all retries (EHOSTUNREACH)."""
+
+    code = errno.EHOSTUNREACH
+
+
+class RegistryAccessError(RegistryError, PermissionError):
+    """A registry refuses the credentials, or wants some (EACCES). They are never part of the message."""
+
+    code = errno.EACCES

@@ -23,10 +23,12 @@ FLOORS = {
     "tree": 1,
     "driver": 2,
     "plugin": 3,
+    "changeset": 3,
     "store": 4,
-    "conformance": 5,
-    "cli": 6,
-    "__main__": 6,
+    "image": 5,
+    "conformance": 6,
+    "cli": 7,
+    "__main__": 7,
 }
 
 #: What a driver may use: what any third party may.

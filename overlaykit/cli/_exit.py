@@ -24,6 +24,7 @@ class ExitCode(enum.IntEnum):
     DAMAGED = 8
     NO_SPACE = 9
     REFUSED = 10
+    REMOTE = 11
     INTERRUPTED = 130
     PIPE_CLOSED = 141
 
@@ -38,6 +39,13 @@ _BY_KIND: tuple[tuple[type[Exception], ExitCode], ...] = (
     (errors.SnapshotKindError, ExitCode.INVALID),
     (errors.InvalidNameError, ExitCode.INVALID),
     (errors.ImportSourceError, ExitCode.INVALID),
+    (errors.LimitError, ExitCode.INVALID),
+    (errors.LayerFormatError, ExitCode.DAMAGED),
+    (errors.ImageFormatError, ExitCode.INVALID),
+    (errors.MediaTypeError, ExitCode.UNSUPPORTED),
+    (errors.ChangesetError, ExitCode.INVALID),
+    (errors.RegistryAccessError, ExitCode.REFUSED),
+    (errors.RegistryError, ExitCode.REMOTE),
     (errors.StoreFormatError, ExitCode.DAMAGED),
     (errors.PluginError, ExitCode.OTHER),
 )
