@@ -29,7 +29,8 @@ _EXIT_CODES = (
     ("7", "no valid name or input, or not possible for this kind of snapshot"),
     ("8", "the store or a snapshot is damaged, no store, or a newer one"),
     ("9", "no space left, or read-only"),
-    ("10", "not permitted, or a plugin refuses"),
+    ("10", "not permitted, or a plugin or registry refuses"),
+    ("11", "a registry cannot be reached, or says there is an error"),
     ("130", "interrupted"),
     ("141", "the reader of the output went away"),
 )

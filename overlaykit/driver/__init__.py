@@ -17,6 +17,7 @@ from ._values import (
     SnapshotKind,
     Usage,
 )
+from ._writer import FileRun, FileSink, LayerWriter, NodeAttributes, NodeKind
 
 __all__ = [
     "API_VERSION",
@@ -28,7 +29,12 @@ __all__ = [
     "DriverConfig",
     "DriverSpec",
     "Durability",
+    "FileRun",
+    "FileSink",
+    "LayerWriter",
     "Mount",
+    "NodeAttributes",
+    "NodeKind",
     "Probe",
     "SnapshotId",
     "SnapshotInfo",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..tree import Change, Tree
     from ._values import DriverConfig, Mount, SnapshotId, Usage
+    from ._writer import LayerWriter
 
 __all__ = ["Driver"]
 
@@ -88,6 +89,16 @@ class Driver(ABC):
 
         The framework compares them with its metadata after a crash and removes what nobody knows.
         """
+
+    def writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
+        """Return what applies one layer to an active snapshot that was just prepared over ``parent``.
+
+        No tree of ``id`` is open meanwhile, and none is opened before the writer is closed. Where applying fails, the
+        snapshot is removed. The default writes through :meth:`tree`; override it to write straight into the storage.
+        """
+        from ._tree_writer import TreeWriter
+
+        return TreeWriter(self.tree(id, readonly=False))
 
     def changes(self, id: SnapshotId, parent: SnapshotId | None) -> Iterator[Change]:
         """Yield how a snapshot differs from its parent, in tree order (:func:`~overlaykit.tree.change_order`).

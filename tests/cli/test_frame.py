@@ -167,6 +167,16 @@ def test_global_options_may_stand_anywhere() -> None:
 def test_every_error_of_the_library_has_its_exit_code() -> None:
     expected = {
         "CapabilityError": 6,
+        "ChangesetError": 7,
+        "DigestMismatchError": 8,
+        "ImageFormatError": 7,
+        "ImageReferenceError": 7,
+        "LayerFormatError": 8,
+        "LimitError": 7,
+        "MediaTypeError": 6,
+        "RegistryAccessError": 10,
+        "RegistryError": 11,
+        "RegistryUnavailableError": 11,
         "DriverConflictError": 4,
         "DriverError": 1,
         "DriverOptionError": 2,

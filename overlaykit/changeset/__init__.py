@@ -1,0 +1,1 @@
+"""OCI layers: the changesets that turn one tree into another, as tar streams."""

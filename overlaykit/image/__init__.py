@@ -1,0 +1,1 @@
+"""OCI images over a store: layers, configurations, references, containers, archives and registries."""
