@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ._diff import LayerDescriptor
 from ._open import FORMAT, open_store
 from ._store import Store
 from ._working import Working
 
-__all__ = ["FORMAT", "Store", "Working", "open_store"]
+__all__ = ["FORMAT", "LayerDescriptor", "Store", "Working", "open_store"]

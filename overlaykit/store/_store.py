@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import EllipsisType, TracebackType
-    from typing import Self
+    from typing import BinaryIO, Self
 
     from ..driver import Capability, Mount, SnapshotInfo
     from ..plugin import Choice, PluginManager
     from ..tree import Change, Tree
+    from ._diff import LayerDescriptor
     from ._engine import Engine
     from ._rows import Row
 
@@ -291,6 +292,33 @@ class Store:
     def _changes(self, row: Row) -> Iterator[Change]:
         with self._engine.using(row):
             yield from self._driver.changes(row.id, row.parent_id)
+
+    def diff(
+        self,
+        key: str,
+        out: BinaryIO,
+        *,
+        compression: str = "gzip",
+        level: int | None = None,
+        epoch: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> LayerDescriptor:
+        """Write how a snapshot differs from its parent as an OCI layer; without a parent, all of it.
+
+        The same change gives the same bytes on every driver. Sockets, which no layer can hold, are left out.
+
+        :param out: takes the layer, and is left open.
+        :param compression: ``"gzip"``, ``"zstd"`` or ``"none"``.
+        :param level: of the compression; ``None`` for a fast one.
+        :param epoch: seconds since the epoch; later times are written as this one (SOURCE_DATE_EPOCH).
+        :param progress: called now and then with the entries and the uncompressed bytes so far.
+        :raises NotFoundError: there is no such snapshot.
+        :raises ChangesetError: a name begins with ``.wh.``, or a file changed meanwhile.
+        :raises MediaTypeError: there is no such compression.
+        """
+        from ._diff import diff
+
+        return diff(self, key, out, compression, level, epoch, progress)
 
     def mounts(self, key: str) -> Sequence[Mount]:
         """Return what a host would mount, in order, to see a snapshot; the same on every call.
