@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from ._diff import WrittenLayer, write_layer
+from ._limits import Limits
 
-__all__ = ["WrittenLayer", "write_layer"]
+__all__ = ["Limits", "WrittenLayer", "write_layer"]
