@@ -39,6 +39,8 @@ PUBLIC = {"overlaykit", *(f"overlaykit.{name}" for name in ("errors", "tree", "d
 FRIENDS = {
     # One C call a file operation, without a wrapper between.
     ("overlaykit.tree", "overlaykit.linux._lib"),
+    # The same for archives, whose values are the driver floor's.
+    ("overlaykit.changeset", "overlaykit.linux._lib"),
 }
 
 #: Where a module is too long to have one reason to exist.

@@ -16,5 +16,6 @@
 #include "../cdef/mount.h"
 #include "../cdef/open.h"
 #include "../cdef/scan.h"
+#include "../cdef/tar.h"
 
 #endif

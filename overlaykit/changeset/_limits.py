@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass, fields
 from typing import Final, Self
 
+from .. import errors
+
 __all__ = ["Limits"]
 
 _GIB: Final = 1 << 30
@@ -57,3 +59,15 @@ class Limits:
     def none(cls) -> Self:
         """Return limits that nothing reaches, for trusted input; a zstd window is 2 GiB at most all the same."""
         return cls(**{field.name: sys.maxsize for field in fields(cls)})
+
+    def check(self, limit: str, value: int, what: str) -> None:
+        """Refuse what is beyond a limit.
+
+        :param limit: the name of the limit.
+        :param value: how much there is.
+        :param what: what there is too much of, as ``"the layer has more entries"``.
+        :raises LimitError: it is.
+        """
+        most: int = getattr(self, limit)
+        if value > most:
+            raise errors.LimitError(f"{what} than the limit {limit} of {most} takes: raise it to go on", limit=limit)

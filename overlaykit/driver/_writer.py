@@ -70,10 +70,11 @@ class FileRun(Protocol):
     def files(self) -> Iterator[tuple[bytes, NodeAttributes, memoryview]]:
         """Yield name, attributes and content of each."""
 
-    def write_to(self, directory: int) -> None:
+    def write_to(self, directory: int, *, owners: bool = True) -> None:
         """Write all of them below a directory's descriptor in one call of the native module, replacing what is there.
 
-        :raises OSError: the first that could not be written; ``filename`` is its name.
+        :param owners: set owner and group, which takes privileges.
+        :raises OSError: the first that could not be written; ``filename`` is its path in the archive.
         """
 
 

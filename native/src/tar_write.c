@@ -1,0 +1,77 @@
+#include "overlaykit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { WHERE = 64 };
+
+static int create(int directory, const char *name)
+{
+    int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(directory, name, flags, 0600);
+    if (fd >= 0 || errno != EEXIST)
+        return fd >= 0 ? fd : -errno;
+    if (unlinkat(directory, name, 0)) {
+        char where[WHERE];
+        if (errno != EISDIR)
+            return -errno;
+        int result = ok_remove_tree(directory, name, where, sizeof where);
+        if (result < 0)
+            return result;
+    }
+    fd = openat(directory, name, flags, 0600);
+    return fd >= 0 ? fd : -errno;
+}
+
+static int write_all(int fd, const uint8_t *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t done = write(fd, data, size);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return -errno;
+        data += done;
+        size -= (size_t)done;
+    }
+    return 0;
+}
+
+static int write_one(int directory, const uint8_t *data, const struct ok_tar_entry *entry, const char *name, int owners)
+{
+    int fd = create(directory, name);
+    if (fd < 0)
+        return fd;
+    struct timespec times[2] = {
+        {.tv_sec = entry->seconds, .tv_nsec = (long)entry->nsec},
+        {.tv_sec = entry->seconds, .tv_nsec = (long)entry->nsec},
+    };
+    int result = write_all(fd, data, (size_t)entry->size);
+    /* The owner before the mode: changing it clears set-uid. */
+    if (result == 0 && owners && fchown(fd, (uid_t)entry->uid, (gid_t)entry->gid))
+        result = -errno;
+    if (result == 0 && fchmod(fd, (mode_t)entry->mode))
+        result = -errno;
+    if (result == 0 && futimens(fd, times))
+        result = -errno;
+    if (close(fd) && result == 0)
+        result = -errno;
+    return result;
+}
+
+int ok_tar_write(int directory, const uint8_t *buffer, const struct ok_tar_entry *entries, size_t count, const char *names,
+                 int owners, size_t *failed)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct ok_tar_entry *entry = &entries[i];
+        const char *name = names + entry->path + entry->directory_size + (entry->directory_size ? 1 : 0);
+        int result = write_one(directory, buffer + entry->data, entry, name, owners);
+        if (result < 0) {
+            *failed = i;
+            return result;
+        }
+    }
+    return 0;
+}
