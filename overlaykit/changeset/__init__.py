@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from ._diff import WrittenLayer, write_layer
+from ._digest import check_digest, new_hash, split_digest
 from ._limits import Limits
+from ._stream import LayerStream, StreamResult, Tee
 
-__all__ = ["Limits", "WrittenLayer", "write_layer"]
+__all__ = [
+    "LayerStream",
+    "Limits",
+    "StreamResult",
+    "Tee",
+    "WrittenLayer",
+    "check_digest",
+    "new_hash",
+    "split_digest",
+    "write_layer",
+]
