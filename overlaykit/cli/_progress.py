@@ -1,17 +1,23 @@
-"""How far an import is, on a terminal."""
+"""How far an import is, or an image on its way."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from ._text import printable, size
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator
+
+    from rich.progress import TaskID
 
     from ._output import Output
 
-__all__ = ["import_progress"]
+__all__ = ["TransferEvent", "add_progress_option", "import_progress", "transfer_progress"]
 
 
 @contextlib.contextmanager
@@ -28,8 +34,6 @@ def import_progress(output: Output, source: str) -> Iterator[Callable[[int, int]
     from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
     from rich.text import Text
 
-    from ._text import printable
-
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -45,3 +49,136 @@ def import_progress(output: Output, source: str) -> Iterator[Callable[[int, int]
             display.update(task, completed=bytes, entries=entries)
 
         yield show
+
+
+class TransferEvent(Protocol):
+    """What the library says while an image moves; :class:`overlaykit.image.ProgressEvent` is one."""
+
+    @property
+    def action(self) -> str:
+        """What happens: ``"download"``, ``"unpack"``, ``"write"``, ``"upload"``, ``"exists"`` or ``"done"``."""
+
+    @property
+    def digest(self) -> str:
+        """The blob that it happens to."""
+
+    @property
+    def done(self) -> int:
+        """Bytes so far."""
+
+    @property
+    def total(self) -> int | None:
+        """Bytes in all, where that is known."""
+
+
+def add_progress_option(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--progress`` for a command that moves images."""
+    parser.add_argument(
+        "--progress",
+        metavar="HOW",
+        choices=("auto", "bar", "lines", "json", "none"),
+        default="auto",
+        help="bar, lines, json or none; auto: a bar on a terminal, else lines, none with --quiet and --json",
+    )
+
+
+@contextlib.contextmanager
+def transfer_progress(output: Output, how: str = "auto") -> Iterator[Callable[[TransferEvent], None] | None]:
+    """Show how far each layer of an image is while the body runs, on standard error.
+
+    A bar a layer on a terminal; elsewhere one line when something begins and none after, so that a log stays short;
+    nothing with ``--quiet``. With ``--json`` standard error stays what it is for every command, empty or one error:
+    who wants the events as JSON lines, ``{"progress": {...}}``, asks with ``--progress json``.
+
+    :param how: what ``--progress`` says.
+    :returns: what to call with each event, from any thread; ``None`` where nothing is shown.
+    """
+    if how == "auto":
+        how = "none" if output.quiet or output.json else "bar" if sys.stderr.isatty() else "lines"
+    if how == "none":
+        yield None
+    elif how == "bar":
+        with _bars(output) as show:
+            yield show
+    else:
+        yield _Lines(as_json=how == "json").show
+
+
+class _Lines:
+    """One line for each thing that begins; in JSON one more whenever it is a tenth further."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._json = as_json
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[str, str], int] = {}
+
+    def show(self, event: TransferEvent) -> None:
+        key = event.digest, event.action
+        tenth = 10 if event.action in _FINAL else event.done * 10 // event.total if event.total else 0
+        with self._lock:
+            before = self._seen.get(key, -1)
+            if before >= (tenth if self._json else 0):
+                return
+            self._seen[key] = tenth
+            line = self._document(event) if self._json else self._text(event)
+            if line:
+                sys.stderr.write(line + "\n")
+
+    @staticmethod
+    def _document(event: TransferEvent) -> str:
+        import json
+
+        values = {"action": event.action, "digest": event.digest, "done": event.done, "total": event.total}
+        return json.dumps({"progress": values})
+
+    @staticmethod
+    def _text(event: TransferEvent) -> str:
+        if event.action == "done":
+            return ""  # what was done is said by the command itself
+        amount = f", {size(event.total)}" if event.total else ""
+        return f"{_short(event.digest)}: {_WORDS.get(event.action, printable(event.action))}{amount}"
+
+
+@contextlib.contextmanager
+def _bars(output: Output) -> Iterator[Callable[[TransferEvent], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.fields[action]}", markup=False),
+        BarColumn(bar_width=None),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+    )
+    console = Console(stderr=True, no_color=not output.color)
+    lock = threading.Lock()
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, transient=True) as display:
+
+        def show(event: TransferEvent) -> None:
+            words = _WORDS.get(event.action, printable(event.action))
+            with lock:
+                if event.digest not in tasks:
+                    tasks[event.digest] = display.add_task(_short(event.digest), total=event.total, action=words)
+                task = tasks[event.digest]
+            done = event.total if event.action in _FINAL and event.total else event.done
+            display.update(task, completed=done, total=event.total, action=words)
+
+        yield show
+
+
+_FINAL = frozenset({"exists", "done"})
+
+_WORDS = {
+    "download": "downloading",
+    "unpack": "unpacking",
+    "write": "writing",
+    "upload": "uploading",
+    "exists": "already there",
+    "done": "done",
+}
+
+
+def _short(digest: str) -> str:
+    return printable(digest.rpartition(":")[2][:12])
