@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..tree import Aspect, Change, ChangeKind, Tree
 from ._capability import Capability
 from ._driver import Driver
+from ._tree_writer import TreeWriter
 from ._values import (
     API_VERSION,
     DriverConfig,
@@ -40,5 +41,6 @@ __all__ = [
     "SnapshotInfo",
     "SnapshotKind",
     "Tree",
+    "TreeWriter",
     "Usage",
 ]

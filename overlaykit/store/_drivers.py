@@ -7,7 +7,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from .. import errors
-from ..driver import Usage
+from ..driver import LayerWriter, Usage
 from ..tree import Change, Tree
 
 if TYPE_CHECKING:
@@ -82,6 +82,14 @@ class GuardedDriver:
         if not isinstance(tree, Tree):
             raise self.fault(f"tree() returned {type(tree).__name__}, not Tree")
         return tree
+
+    def writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
+        """See :meth:`Driver.writer`."""
+        with self._guarded("writer"):
+            writer: object = self.driver.writer(id, parent)
+        if not isinstance(writer, LayerWriter):
+            raise self.fault(f"writer() returned {type(writer).__name__}, not LayerWriter")
+        return writer
 
     def usage(self, id: SnapshotId) -> Usage:
         """See :meth:`Driver.usage`."""

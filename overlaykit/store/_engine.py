@@ -10,6 +10,7 @@ from .. import errors
 from ..driver import SnapshotKind
 from . import _rows
 from ._names import list_names, show
+from ._owners import Owners
 from ._recovery import recover
 from ._reserve import Reserve
 
@@ -52,6 +53,7 @@ class Engine:
     ) -> None:
         self.path = path
         self.driver = driver
+        self.owners = Owners(driver)
         self.metadata = metadata
         self.trees = trees
         #: What the driver has lost: ids and keys.
@@ -90,6 +92,11 @@ class Engine:
         if row is None:
             raise self.not_found(key)
         return row
+
+    def labels(self, row: Row) -> dict[str, str]:
+        """Return a snapshot's labels."""
+        with self.metadata.read() as connection:
+            return _rows.labels_of(connection, row.n)
 
     def not_found(self, key: str) -> errors.NotFoundError:
         """Return the error for a key that is not there."""
@@ -156,6 +163,9 @@ class Engine:
             with self.metadata.write() as connection:
                 below = None if parent is None else self._find_parent(connection, parent)
                 n = None if below is None else below.n
+                if n is not None:
+                    inherited = self.owners.inherited(_rows.labels_of(connection, n))
+                    labels = dict(sorted({**inherited, **labels}.items()))
                 moment = _rows.now()
                 n = _rows.insert(connection, id, key, kind, state, n, labels, moment, transient=transient)
         except sqlite3.IntegrityError as error:
@@ -285,7 +295,7 @@ class Engine:
         def make() -> Tree:
             if not self._is_there(row):
                 raise self.not_found(key)
-            return self.driver.tree(row.storage, readonly=not writable)
+            return self.owners.tree(row.storage, self.labels(row), readonly=not writable)
 
         with self.using(row):
             return self.trees.open(row.id, key, make, writable=writable, locked=not active, owner=owner)

@@ -291,7 +291,7 @@ class Store:
 
     def _changes(self, row: Row) -> Iterator[Change]:
         with self._engine.using(row):
-            yield from self._driver.changes(row.id, row.parent_id)
+            yield from self._engine.owners.changes(row.id, row.parent_id, self._engine.labels(row))
 
     def diff(
         self,

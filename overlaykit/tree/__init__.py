@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._compare import LinkGroups, Unchanged, compare, difference, same_content, tree_digest
     from ._copy import Copied, copy_tree
     from ._host import HostTree
+    from ._mapped import MappedTree, mapped_changes
     from ._path import TreePath
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Copied",
     "HostTree",
     "LinkGroups",
+    "MappedTree",
     "RenameFlag",
     "StrOrBytesPath",
     "Tree",
@@ -35,6 +37,7 @@ __all__ = [
     "compare",
     "copy_tree",
     "difference",
+    "mapped_changes",
     "same_content",
     "tree_digest",
 ]
@@ -43,11 +46,13 @@ _LATER = {
     "Copied": "_copy",
     "HostTree": "_host",
     "LinkGroups": "_compare",
+    "MappedTree": "_mapped",
     "TreePath": "_path",
     "Unchanged": "_compare",
     "compare": "_compare",
     "copy_tree": "_copy",
     "difference": "_compare",
+    "mapped_changes": "_mapped",
     "same_content": "_compare",
     "tree_digest": "_compare",
 }

@@ -1,0 +1,74 @@
+"""Owners that a store without root keeps: which snapshots have them, and how they are shown."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from ..driver import Capability, TreeWriter
+from ..tree import MappedTree, mapped_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ..driver import LayerWriter, SnapshotId
+    from ..tree import Change, Tree
+    from ._drivers import GuardedDriver
+
+__all__ = ["OWNERS", "Owners"]
+
+OWNERS = "overlaykit.owners"
+"""The label of a snapshot whose owners are kept in extended attributes, and of all over it."""
+
+_OVERRIDE = "override"
+
+
+class Owners:
+    """Shows the snapshots of one driver with the owners that they would have with root.
+
+    Snapshots that come from a layer have the label :data:`OWNERS`, where the driver may not set owners; what is over
+    one inherits it. All others are shown as they are.
+
+    :param driver: the driver.
+    """
+
+    def __init__(self, driver: GuardedDriver) -> None:
+        self._driver = driver
+        #: Whether layers need this here.
+        self.needed = Capability.OWNERSHIP not in driver.driver.capabilities
+
+    def labels(self) -> dict[str, str]:
+        """Return the labels that a snapshot gets which a layer is about to be applied to."""
+        return {OWNERS: _OVERRIDE} if self.needed else {}
+
+    def inherited(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """Return the labels that a snapshot gets from its parent's."""
+        return {name: value for name, value in labels.items() if name == OWNERS}
+
+    def kept(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether a snapshot of these labels keeps owners."""
+        return labels.get(OWNERS) == _OVERRIDE
+
+    def tree(self, id: SnapshotId, labels: Mapping[str, str], *, readonly: bool) -> Tree:
+        """Show a snapshot's merged tree."""
+        tree = self._driver.tree(id, readonly=readonly)
+        return MappedTree(tree) if self.kept(labels) else tree
+
+    def writer(self, id: SnapshotId, parent: SnapshotId | None, labels: Mapping[str, str]) -> LayerWriter:
+        """Return what applies one layer to an active snapshot; :meth:`Driver.writer`."""
+        if self.kept(labels):
+            return TreeWriter(self.tree(id, labels, readonly=False))
+        return self._driver.writer(id, parent)
+
+    def changes(self, id: SnapshotId, parent: SnapshotId | None, labels: Mapping[str, str]) -> Iterator[Change]:
+        """Yield how a snapshot differs from its parent; :meth:`Driver.changes`."""
+        found = self._driver.changes(id, parent)
+        if not self.kept(labels):
+            yield from found
+            return
+        with contextlib.ExitStack() as stack:
+            before = None
+            if parent is not None:
+                before = stack.enter_context(MappedTree(self._driver.tree(parent, readonly=True)))
+            after = stack.enter_context(MappedTree(self._driver.tree(id, readonly=True)))
+            yield from mapped_changes(found, before, after)
