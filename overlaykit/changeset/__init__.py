@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from ._compress import CompressedWriter, compressed
 from ._diff import WrittenLayer, write_layer
 from ._digest import check_digest, new_hash, split_digest
+from ._inflate import Compression
 from ._limits import Limits
 from ._stream import LayerStream, StreamResult, Tee
 
 __all__ = [
+    "CompressedWriter",
+    "Compression",
     "LayerStream",
     "Limits",
     "StreamResult",
     "Tee",
     "WrittenLayer",
     "check_digest",
+    "compressed",
     "new_hash",
     "split_digest",
     "write_layer",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from ..changeset import write_layer
-from ..errors import MediaTypeError
+from ..changeset import compressed, write_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,38 +43,6 @@ class LayerDescriptor:
     skipped: int = 0
 
 
-class _Compressed:
-    def __init__(self, out: BinaryIO, compression: str, level: int | None) -> None:
-        self._out = out
-        self._blob = hashlib.sha256()
-        self._plain = hashlib.sha256()
-        self._deflate = zlib.compressobj(1 if level is None else level, wbits=31) if compression == "gzip" else None
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        self._plain.update(data)
-        self._emit(data if self._deflate is None else self._deflate.compress(data))
-
-    def _emit(self, data: bytes) -> None:
-        self._blob.update(data)
-        self.size += len(data)
-        view = memoryview(data)
-        while view:
-            view = view[self._out.write(view) or 0 :]
-
-    def close(self) -> None:
-        if self._deflate is not None:
-            self._emit(self._deflate.flush())
-
-    @property
-    def digest(self) -> str:
-        return "sha256:" + self._blob.hexdigest()
-
-    @property
-    def diff_id(self) -> str:
-        return "sha256:" + self._plain.hexdigest()
-
-
 def diff(
     store: Store,
     key: str,
@@ -88,16 +53,19 @@ def diff(
     progress: Callable[[int, int], None] | None,
 ) -> LayerDescriptor:
     """See :meth:`Store.diff`."""
-    media_type = _MEDIA_TYPES.get(compression)
-    if media_type is None:
-        raise MediaTypeError(f"layers are not compressed with {compression!r}: take one of {', '.join(_MEDIA_TYPES)}")
+    packed = compressed(out, compression, level)
     changes = store.changes(key)
     info = store.stat(key)
-    packed = _Compressed(out, compression, level)
-    with store.tree(key, readonly=True) as tree:
+    with packed, store.tree(key, readonly=True) as tree:
         root = info.parent is None
         written = write_layer(tree, changes, packed, root=root, epoch=epoch, progress=progress)
-    packed.close()
+        result = packed.close()
     return LayerDescriptor(
-        media_type, packed.digest, packed.diff_id, packed.size, written.size, written.entries, written.skipped
+        _MEDIA_TYPES[compression],
+        result.digest,
+        result.diff_id,
+        result.size,
+        result.uncompressed,
+        written.entries,
+        written.skipped,
     )
