@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from overlaykit import errors, linux
-from overlaykit.driver import Driver, Durability, Mount, Usage
+from overlaykit.driver import Capability, Driver, Durability, HostWriter, Mount, Usage
 from overlaykit.tree import HostTree, compare
 
 from ._changes import changes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from overlaykit.driver import Change, DriverConfig, SnapshotId
+    from overlaykit.driver import Change, DriverConfig, LayerWriter, SnapshotId
 
 __all__ = ["DirectoryDriver"]
 
@@ -139,6 +139,11 @@ class DirectoryDriver(Driver):
         except BaseException:
             os.close(fd)
             raise
+
+    def writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
+        if Capability.OWNERSHIP not in self.capabilities:
+            return super().writer(id, parent)
+        return HostWriter(os.open(self._layout.tree(id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
 
     def usage(self, id: SnapshotId) -> Usage:
         record = self._layout.committed(id)

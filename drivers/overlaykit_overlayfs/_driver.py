@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overlaykit import errors, linux
-from overlaykit.driver import Driver, DriverConfig, Durability, Mount, SnapshotId, Usage
+from overlaykit.driver import Capability, Driver, DriverConfig, Durability, Mount, SnapshotId, Usage
 
 from ._changes import Comparison, UpperTree, compare_root
 from ._layout import Layers, Layout, boot_id, sync_directory, write_file
@@ -21,7 +21,7 @@ from ._shared import Settings, Shared
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from overlaykit.driver import Capability
+    from overlaykit.driver import LayerWriter
     from overlaykit.tree import Change
 
     from ._tree import OverlayTree
@@ -203,6 +203,14 @@ class OverlayfsDriver(Driver):
             return linux.scan_layer(fd, self._attributes)
         finally:
             os.close(fd)
+
+    def writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
+        if Capability.OWNERSHIP not in self.capabilities:
+            return super().writer(id, parent)
+        from ._writer import UpperWriter
+
+        root = os.open(self._layout.fs(id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        return UpperWriter(root, self._attributes, lambda: self.tree(id, readonly=False))
 
     def usage(self, id: SnapshotId) -> Usage:
         fd = os.open(self._layout.fs(id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..tree import Aspect, Change, ChangeKind, Tree
 from ._capability import Capability
 from ._driver import Driver
+from ._host_writer import HostWriter
 from ._tree_writer import TreeWriter
 from ._values import (
     API_VERSION,
@@ -32,6 +33,7 @@ __all__ = [
     "Durability",
     "FileRun",
     "FileSink",
+    "HostWriter",
     "LayerWriter",
     "Mount",
     "NodeAttributes",

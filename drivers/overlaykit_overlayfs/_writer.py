@@ -1,0 +1,113 @@
+"""Applies layers straight to an upper directory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from overlaykit.driver import HostWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from overlaykit.driver import FileRun, FileSink, NodeAttributes, NodeKind
+    from overlaykit.tree import Tree
+
+__all__ = ["UpperWriter"]
+
+
+class UpperWriter(HostWriter):
+    """A writer below an upper directory, where hiding is a whiteout or an opaque directory.
+
+    (The kernel's Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".)
+
+    A hard link to a file that only a layer below has waits for the end and is made in the merged view, which copies the
+    file up with all its names.
+
+    :param root: a descriptor of the upper directory; closed with the writer.
+    :param attributes: what overlayfs's own attributes begin with.
+    :param merged: opens the merged view, writable.
+    """
+
+    def __init__(self, root: int, attributes: str, merged: Callable[[], Tree]) -> None:
+        super().__init__(root)
+        self._prefix = attributes.encode()
+        self._merged = merged
+        self._late: dict[bytes, bytes] = {}
+
+    def attribute(self, name: bytes) -> bytes:
+        # What a layer has under overlayfs's names is data: the kernel takes the escaped form for that.
+        if name.startswith(self._prefix):
+            return self._prefix + b"overlay." + name[len(self._prefix) :]
+        return name
+
+    def link(self, path: bytes, target: bytes) -> None:
+        target = self._late.get(target, target)
+        parent, name = self.locate(target)
+        try:
+            os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            self.remove(path)
+            self._late[path] = target
+            return
+        self._drop(path)
+        super().link(path, target)
+
+    def hide(self, path: bytes) -> None:
+        parent, name = self.locate(path)
+        os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
+
+    def hide_children(self, path: bytes, keep: Iterable[bytes]) -> None:
+        if path:
+            parent, name = self.locate(path)
+        else:
+            parent, name = self.locate(b".")
+        os.setxattr(b"/proc/self/fd/%d/%s" % (parent, name), self._prefix + b"opaque", b"y")
+
+    def directory(self, path: bytes, attributes: NodeAttributes) -> None:
+        self._drop(path)
+        super().directory(path, attributes)
+
+    def file(self, path: bytes, attributes: NodeAttributes, size: int) -> FileSink:
+        self._drop(path)
+        return super().file(path, attributes, size)
+
+    def files(self, directory: bytes, run: FileRun) -> None:
+        if self._late:
+            for name in run.names:
+                self._drop(directory + b"/" + name if directory else name)
+        super().files(directory, run)
+
+    def symlink(self, path: bytes, target: bytes, attributes: NodeAttributes) -> None:
+        self._drop(path)
+        super().symlink(path, target, attributes)
+
+    def node(self, path: bytes, kind: NodeKind, attributes: NodeAttributes, device: int) -> None:
+        self._drop(path)
+        super().node(path, kind, attributes, device)
+
+    def remove(self, path: bytes) -> None:
+        self._drop(path)
+        super().remove(path)
+
+    def settle(self, directories: Iterable[tuple[bytes, int]]) -> None:
+        given = list(directories)
+        super().settle(given)
+        if not self._late:
+            return
+        self.forget()
+        with self._merged() as tree:
+            for path, target in self._late.items():
+                if tree.exists(path, follow_symlinks=False):
+                    tree.unlink(path)
+                tree.link(target, path)
+            for path, mtime in given:
+                tree.utime(path, ns=(mtime, mtime), follow_symlinks=False)
+
+    def _drop(self, path: bytes) -> None:
+        """Something takes the place of a link that waits, or of a directory that holds some."""
+        if self._late:
+            below = path + b"/"
+            for late in [late for late in self._late if late == path or late.startswith(below)]:
+                del self._late[late]

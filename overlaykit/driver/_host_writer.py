@@ -1,0 +1,293 @@
+"""Applies layers to a directory of this machine, as root: straight by descriptors, many files a call."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from ._writer import LayerWriter, NodeKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ._writer import FileRun, FileSink, NodeAttributes
+
+__all__ = ["HostWriter"]
+
+_TYPES = {NodeKind.FIFO: stat.S_IFIFO, NodeKind.CHARACTER: stat.S_IFCHR, NodeKind.BLOCK: stat.S_IFBLK}
+_OPEN = 64
+"""Descriptors of directories that are kept open."""
+
+_DIRECTORY = getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CAPABILITY = b"security.capability"
+_DEFAULT_ACL = b"system.posix_acl_default"
+
+
+class HostWriter(LayerWriter):
+    """A writer below a directory in which hiding is removing; whoever stores that in another way overrides it.
+
+    The caller may give files to any owner. No path is followed but by descriptors of directories, opened one below
+    the other, so that whatever else happens to the directory meanwhile, nothing outside is reached.
+
+    :param root: a descriptor of the directory; closed with the writer.
+    """
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._open: OrderedDict[bytes, int] = OrderedDict()
+        self._heirs: set[bytes] = set()
+        """Directories with a default ACL, which what is made in them would inherit."""
+
+    # -- making ------------------------------------------------------------------------------------------------------
+
+    def directory(self, path: bytes, attributes: NodeAttributes) -> None:
+        if not path:
+            self._give(self._root, b".", attributes, clear=True)
+        else:
+            parent, name = self._at(path)
+            there = False
+            try:
+                os.mkdir(name, 0o700, dir_fd=parent)
+            except FileExistsError:
+                there = stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+                if not there:
+                    os.unlink(name, dir_fd=parent)
+                    os.mkdir(name, 0o700, dir_fd=parent)
+            self._give(parent, name, attributes, clear=there or self._inherits(path))
+        if any(name == _DEFAULT_ACL for name, _ in attributes.xattrs):
+            self._heirs.add(path)
+        else:
+            self._heirs.discard(path)
+
+    def file(self, path: bytes, attributes: NodeAttributes, size: int) -> FileSink:
+        parent, name = self._at(path)
+        try:
+            fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
+        except FileExistsError:
+            self._clear(parent, name)
+            fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
+        return _Sink(self, fd, attributes, clear=self._inherits(path))
+
+    def files(self, directory: bytes, run: FileRun) -> None:
+        if directory in self._heirs:
+            super().files(directory, run)
+        else:
+            run.write_to(self._directory(directory))
+
+    def symlink(self, path: bytes, target: bytes, attributes: NodeAttributes) -> None:
+        parent, name = self._at(path)
+        try:
+            os.symlink(target, name, dir_fd=parent)
+        except FileExistsError:
+            self._clear(parent, name)
+            os.symlink(target, name, dir_fd=parent)
+        os.chown(name, attributes.uid, attributes.gid, dir_fd=parent, follow_symlinks=False)
+        for key, value in attributes.xattrs:
+            os.setxattr(_path(parent, name), self.attribute(key), value, follow_symlinks=False)
+        os.utime(name, ns=(attributes.mtime, attributes.mtime), dir_fd=parent, follow_symlinks=False)
+
+    def node(self, path: bytes, kind: NodeKind, attributes: NodeAttributes, device: int) -> None:
+        parent, name = self._at(path)
+        mode = _TYPES[kind] | 0o600
+        try:
+            os.mknod(name, mode, device, dir_fd=parent)
+        except FileExistsError:
+            self._clear(parent, name)
+            os.mknod(name, mode, device, dir_fd=parent)
+        self._give(parent, name, attributes, clear=self._inherits(path))
+        os.utime(name, ns=(attributes.mtime, attributes.mtime), dir_fd=parent, follow_symlinks=False)
+
+    def link(self, path: bytes, target: bytes) -> None:
+        source, old = self._at(target)
+        # The cache may close descriptors: the second look-up must not take the first one's away.
+        source = os.dup(source)
+        try:
+            parent, name = self._at(path)
+            try:
+                os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+            except FileExistsError:
+                self._clear(parent, name)
+                os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+        finally:
+            os.close(source)
+
+    # -- taking away -------------------------------------------------------------------------------------------------
+
+    def hide(self, path: bytes) -> None:
+        self.remove(path)
+
+    def hide_children(self, path: bytes, keep: Iterable[bytes]) -> None:
+        kept = set(keep)
+        pending = [path]
+        while pending:
+            directory = pending.pop()
+            parent = self._directory(directory)
+            with os.scandir(f"/proc/self/fd/{parent}") as listing:
+                found = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in listing]
+            for name, is_directory in found:
+                child = _join(directory, name)
+                if child not in kept:
+                    self.remove(child)
+                elif is_directory:
+                    pending.append(child)
+
+    def remove(self, path: bytes) -> None:
+        self.forget()
+        parent, name = self._at(path)
+        self._clear(parent, name)
+
+    # -- ending ------------------------------------------------------------------------------------------------------
+
+    def settle(self, directories: Iterable[tuple[bytes, int]]) -> None:
+        for path, mtime in directories:
+            if path:
+                parent, name = self._at(path)
+                os.utime(name, ns=(mtime, mtime), dir_fd=parent, follow_symlinks=False)
+            else:
+                os.utime(_path(self._root, b"."), ns=(mtime, mtime))
+
+    def close(self) -> None:
+        self.forget()
+        if self._root >= 0:
+            os.close(self._root)
+            self._root = -1
+
+    # -- for those who store it in another way -----------------------------------------------------------------------
+
+    def attribute(self, name: bytes) -> bytes:
+        """Return the name under which an extended attribute is stored."""
+        return name
+
+    def locate(self, path: bytes) -> tuple[int, bytes]:
+        """Return the descriptor of a path's parent, good until the next call, and its name there."""
+        return self._at(path)
+
+    def forget(self) -> None:
+        """Close the directories that are kept open: something may be in the place of one."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    # -- below -------------------------------------------------------------------------------------------------------
+
+    def _directory(self, path: bytes) -> int:
+        if not path:
+            return self._root
+        found = self._open.get(path)
+        if found is not None:
+            self._open.move_to_end(path)
+            return found
+        parent, _, name = path.rpartition(b"/")
+        above = self._directory(parent)
+        fd = os.open(name, _DIRECTORY, dir_fd=above)
+        if len(self._open) >= _OPEN:
+            os.close(self._open.popitem(last=False)[1])
+        self._open[path] = fd
+        return fd
+
+    def _at(self, path: bytes) -> tuple[int, bytes]:
+        parent, _, name = path.rpartition(b"/")
+        return self._directory(parent), name
+
+    def _inherits(self, path: bytes) -> bool:
+        return bool(self._heirs) and path.rpartition(b"/")[0] in self._heirs
+
+    def _clear(self, parent: int, name: bytes) -> None:
+        from ..linux import remove_tree
+
+        try:
+            os.unlink(name, dir_fd=parent)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in (errno.EISDIR, errno.EPERM):
+                raise
+            self.forget_below(parent)
+            remove_tree(parent, os.fsdecode(name))
+
+    def forget_below(self, kept: int) -> None:
+        """Close the directories that are kept open but one."""
+        for path, fd in list(self._open.items()):
+            if fd != kept:
+                os.close(fd)
+                del self._open[path]
+
+    def _give(self, parent: int, name: bytes, attributes: NodeAttributes, *, clear: bool) -> None:
+        os.chown(name, attributes.uid, attributes.gid, dir_fd=parent, follow_symlinks=False)
+        path = _path(parent, name)
+        self._give_xattrs(path, attributes, clear=clear)
+        os.chmod(path, attributes.mode)
+        self._give_capability(path, attributes)
+
+    def _give_xattrs(self, target: bytes | int, attributes: NodeAttributes, *, clear: bool) -> None:
+        given = [(self.attribute(name), value) for name, value in attributes.xattrs if name != _CAPABILITY]
+        if clear:
+            names = {name for name, _ in given}
+            for old in os.listxattr(target):
+                if os.fsencode(old) not in names:
+                    with contextlib.suppress(FileNotFoundError):
+                        _remove(target, old)
+        for name, value in given:
+            os.setxattr(target, name, value)
+
+    def _give_capability(self, target: bytes | int, attributes: NodeAttributes) -> None:
+        for name, value in attributes.xattrs:
+            if name == _CAPABILITY:
+                os.setxattr(target, name, value)
+
+
+def _remove(target: bytes | int, name: str) -> None:
+    try:
+        os.removexattr(target, name)
+    except OSError as error:
+        # Shown by the system and not to be taken away, as security.selinux is.
+        if error.errno not in (errno.ENODATA, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP):
+            raise
+
+
+def _join(directory: bytes, name: bytes) -> bytes:
+    return directory + b"/" + name if directory else name
+
+
+def _path(parent: int, name: bytes) -> bytes:
+    # The system calls for extended attributes take no descriptor of a directory.
+    return b"/proc/self/fd/%d/%s" % (parent, name)
+
+
+class _Sink:
+    def __init__(self, writer: HostWriter, fd: int, attributes: NodeAttributes, *, clear: bool) -> None:
+        self._writer = writer
+        self._fd = fd
+        self._attributes = attributes
+        self._clear = clear
+        self._hole = False
+
+    def write(self, data: memoryview | bytes) -> None:
+        view = memoryview(data)
+        self._hole = False
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    def skip(self, length: int) -> None:
+        os.lseek(self._fd, length, os.SEEK_CUR)
+        self._hole = True
+
+    def close(self) -> None:
+        if self._fd < 0:
+            return
+        fd, self._fd = self._fd, -1
+        try:
+            if self._hole:
+                os.ftruncate(fd, os.lseek(fd, 0, os.SEEK_CUR))
+            node = self._attributes
+            os.fchown(fd, node.uid, node.gid)
+            self._writer._give_xattrs(fd, node, clear=self._clear)
+            os.fchmod(fd, node.mode)
+            self._writer._give_capability(fd, node)
+            os.utime(fd, ns=(node.mtime, node.mtime))
+        finally:
+            os.close(fd)
