@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._compress import CompressedWriter, compressed
+from ._apply import Applied, Restart, apply_layer
 from ._diff import WrittenLayer, write_layer
 from ._digest import check_digest, new_hash, split_digest
 from ._inflate import Compression
@@ -12,11 +13,14 @@ from ._stream import LayerStream, StreamResult, Tee
 __all__ = [
     "CompressedWriter",
     "Compression",
+    "Applied",
     "LayerStream",
     "Limits",
+    "Restart",
     "StreamResult",
     "Tee",
     "WrittenLayer",
+    "apply_layer",
     "check_digest",
     "compressed",
     "new_hash",

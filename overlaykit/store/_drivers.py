@@ -40,6 +40,17 @@ class GuardedDriver:
     @contextlib.contextmanager
     def _guarded(self, method: str) -> Iterator[None]:
         try:
+            with self.storing():
+                yield
+        except OSError:
+            raise
+        except Exception as error:
+            raise self.fault(f"{method}() raised {type(error).__name__}: {error}") from error
+
+    @contextlib.contextmanager
+    def storing(self) -> Iterator[None]:
+        """Say what is wrong where the file system takes no more."""
+        try:
             yield
         except errors.OverlaykitError:
             raise
@@ -52,8 +63,6 @@ class GuardedDriver:
             if error.errno == errno.EROFS:
                 raise errors.ReadOnlyError(f"{where} is on a read-only file system", filename=self._place) from error
             raise
-        except Exception as error:
-            raise self.fault(f"{method}() raised {type(error).__name__}: {error}") from error
 
     def fault(self, what: str) -> errors.DriverError:
         """Return the error for a breach of the contract."""

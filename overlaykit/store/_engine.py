@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ..driver import SnapshotId, SnapshotInfo
+    from ..driver import LayerWriter, SnapshotId, SnapshotInfo
     from ..tree import Tree
     from ._drivers import GuardedDriver
     from ._locks import OperationLock
@@ -299,6 +299,13 @@ class Engine:
 
         with self.using(row):
             return self.trees.open(row.id, key, make, writable=writable, locked=not active, owner=owner)
+
+    @contextlib.contextmanager
+    def layer_writer(self, key: str) -> Iterator[LayerWriter]:
+        """Write a layer into a working snapshot that nobody else has a tree of."""
+        row = self.find(key)
+        with self.using(row), self.driver.storing(), self.driver.writer(row.id, row.parent_id) as writer:
+            yield writer
 
     # -- remove ----------------------------------------------------------------------------------------------------
 

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from types import EllipsisType, TracebackType
     from typing import BinaryIO, Self
 
+    from ..changeset import Limits, Tee
     from ..driver import Capability, Mount, SnapshotInfo
     from ..plugin import Choice, PluginManager
     from ..tree import Change, Tree
     from ._diff import LayerDescriptor
     from ._engine import Engine
+    from ._layers import LayerInfo
     from ._rows import Row
 
 __all__ = ["Store"]
@@ -176,6 +178,47 @@ class Store:
         from ._import import import_tree
 
         return import_tree(self, source, name, plain_labels(labels), progress)
+
+    def apply(
+        self,
+        source: str | os.PathLike[str] | BinaryIO | Callable[[], BinaryIO],
+        parent: str | None = None,
+        name: str | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        digest: str | None = None,
+        diff_id: str | None = None,
+        size: int | None = None,
+        limits: Limits | None = None,
+        tee: Tee | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> LayerInfo:
+        """Make a committed snapshot by applying an OCI layer to another one; docs/semantics.md has the rules.
+
+        :param source: the layer: a path, a file open for reading, or what opens one; plain, gzip or zstd, as its
+            content tells.
+        :param parent: the snapshot below; ``None`` for a base.
+        :param name: what to call it; ``None`` for a generated name.
+        :param labels: further labels, besides the layer's digests.
+        :param digest: what the digest of the bytes should be.
+        :param diff_id: what the digest of the uncompressed archive should be.
+        :param size: how many bytes there should be.
+        :param limits: what is refused; the defaults are those of :class:`overlaykit.changeset.Limits`.
+        :param tee: gets the bytes as they are read, before they are known to be right.
+        :param progress: called with the number of bytes read so far.
+        :raises LayerFormatError: it is damaged, cut short, or has what no layer may have; nothing of it is kept.
+        :raises DigestMismatchError: it is another layer than the digests say.
+        :raises LimitError: it exceeds a limit.
+        :raises MediaTypeError: it is compressed in another way.
+        :raises PermissionError: it has an owner or a device node that the caller may not make.
+        :raises ExistsError: the name is taken.
+        :raises NotFoundError: there is no such parent or file.
+        """
+        from ..changeset import Limits
+        from ._layers import Wanted, apply
+
+        wanted = Wanted(digest, diff_id, size, Limits() if limits is None else limits, tee, progress)
+        return apply(self, source, parent, name, plain_labels(labels), wanted)
 
     def commit(self, key: str, name: str | None = None, *, labels: Mapping[str, str] | None = None) -> SnapshotInfo:
         """Turn an active snapshot into a committed one: ``key`` disappears, ``name`` appears.

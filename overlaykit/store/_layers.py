@@ -1,0 +1,174 @@
+"""A layer is applied to a working snapshot, which is committed when all of it is known to be right."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from .. import errors
+from ..changeset import LayerStream, Limits, Restart, apply_layer
+from ._names import check_name, show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ..changeset import Applied, StreamResult, Tee
+    from ..driver import SnapshotInfo
+    from ._store import Store
+    from ._working import Working
+
+__all__ = ["LABEL_BLOB", "LABEL_DIFF_ID", "LayerInfo", "apply"]
+
+LABEL_DIFF_ID = "overlaykit.layer.diff-id"
+"""The label of an applied layer: the digest of its uncompressed archive."""
+
+LABEL_BLOB = "overlaykit.layer.blob"
+"""The label of an applied layer: the digest of the blob that it came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInfo:
+    """A layer that was applied.
+
+    :param snapshot: the committed snapshot.
+    :param digest: of the blob.
+    :param diff_id: the digest of the uncompressed archive.
+    :param size: bytes of the blob.
+    :param uncompressed: bytes of the archive.
+    :param entries: members of the archive.
+    :param skipped: sockets, and what AUFS kept for itself: left out.
+    """
+
+    snapshot: SnapshotInfo
+    digest: str
+    diff_id: str
+    size: int
+    uncompressed: int
+    entries: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a layer should be, and how it is read.
+
+    :param digest: of the blob; ``None``: any.
+    :param diff_id: of the uncompressed archive; ``None``: any.
+    :param size: bytes of the blob; ``None``: any.
+    :param limits: what is refused.
+    :param tee: gets the bytes of the blob as they are read.
+    :param progress: called with the bytes of the blob read so far.
+    """
+
+    digest: str | None
+    diff_id: str | None
+    size: int | None
+    limits: Limits
+    tee: Tee | None
+    progress: Callable[[int], None] | None
+
+
+def apply(
+    store: Store,
+    source: str | os.PathLike[str] | BinaryIO | Callable[[], BinaryIO],
+    parent: str | None,
+    name: str | None,
+    labels: Mapping[str, str],
+    wanted: Wanted,
+) -> LayerInfo:
+    """See :meth:`Store.apply`."""
+    if name is not None:
+        check_name(name, "name")
+        with contextlib.suppress(errors.NotFoundError):
+            store.stat(name)
+            raise errors.ExistsError(f"there is a snapshot {show(name)} already: take another name, or remove it first")
+    hidden: frozenset[bytes] | None = None
+    with contextlib.ExitStack() as stack:
+        reopen = _reopening(source, store, stack)
+        while True:
+            with store.snapshot(parent) as working:
+                try:
+                    applied, result = _try(store, reopen, parent, working, wanted, hidden)
+                except Restart as late:
+                    hidden = late.hidden
+                    wanted = Wanted(wanted.digest, wanted.diff_id, wanted.size, wanted.limits, None, wanted.progress)
+                    continue
+                told = {LABEL_DIFF_ID: result.diff_id, LABEL_BLOB: result.digest}
+                info = working.commit(name, labels={**told, **labels})
+                return LayerInfo(
+                    info,
+                    result.digest,
+                    result.diff_id,
+                    result.size,
+                    result.uncompressed,
+                    applied.entries,
+                    applied.skipped,
+                )
+
+
+def _try(
+    store: Store,
+    reopen: Callable[[], contextlib.AbstractContextManager[BinaryIO]],
+    parent: str | None,
+    working: Working,
+    wanted: Wanted,
+    hidden: frozenset[bytes] | None,
+) -> tuple[Applied, StreamResult]:
+    with contextlib.ExitStack() as stack:
+        raw = stack.enter_context(reopen())
+        stream = stack.enter_context(
+            LayerStream(
+                raw,
+                limits=wanted.limits,
+                digest=wanted.digest,
+                size=wanted.size,
+                diff_id=wanted.diff_id,
+                tee=wanted.tee,
+                progress=wanted.progress,
+            )
+        )
+        lower = None if parent is None else stack.enter_context(store.tree(parent, readonly=True))
+        with store._engine.layer_writer(working.key) as writer:
+            try:
+                applied = apply_layer(stream, writer, lower, limits=wanted.limits, hidden=hidden)
+            except Restart:
+                # A second reading has no tee: this one takes all there is.
+                stream.finish()
+                raise
+        return applied, stream.finish()
+
+
+def _reopening(
+    source: str | os.PathLike[str] | BinaryIO | Callable[[], BinaryIO], store: Store, stack: contextlib.ExitStack
+) -> Callable[[], contextlib.AbstractContextManager[BinaryIO]]:
+    """Return what opens the source, once or twice."""
+    if callable(source):
+        return source
+    if isinstance(source, str | os.PathLike):
+        path = os.fspath(source)
+        return lambda: _open(path)
+    file = source
+    if not file.seekable():
+        spool = stack.enter_context(tempfile.TemporaryFile(dir=store.path))  # noqa: SIM115 - closed by the stack
+        while piece := file.read(1 << 20):
+            spool.write(piece)
+        spool.seek(0)
+        file = spool
+    start = file.tell()
+
+    @contextlib.contextmanager
+    def again() -> Iterator[BinaryIO]:
+        file.seek(start)
+        yield file
+
+    return again
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise errors.NotFoundError(f"there is no layer {path}: check the path", filename=path) from None
