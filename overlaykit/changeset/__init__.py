@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ._compress import CompressedWriter, compressed
 from ._apply import Applied, Restart, apply_layer
+from ._compress import CompressedWriter, compressed
 from ._diff import WrittenLayer, write_layer
 from ._digest import check_digest, new_hash, split_digest
 from ._inflate import Compression
@@ -11,9 +11,9 @@ from ._limits import Limits
 from ._stream import LayerStream, StreamResult, Tee
 
 __all__ = [
+    "Applied",
     "CompressedWriter",
     "Compression",
-    "Applied",
     "LayerStream",
     "Limits",
     "Restart",
