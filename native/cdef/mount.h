@@ -53,3 +53,6 @@ int ok_attach(int mount, const char *path);
 int ok_is_mount_admin(void);
 /* syncfs(2). */
 int ok_syncfs(int fd);
+
+/* Move the calling process, which must have one thread, into a user and mount namespace without a mapping of ids. */
+int ok_unshare_user(void);

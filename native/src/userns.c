@@ -168,3 +168,8 @@ int ok_run_in_namespace(int user, int own_memory, int (*job)(void *), void *argu
     ok_shared_free(run, sizeof *run, own_memory);
     return result;
 }
+
+int ok_unshare_user(void)
+{
+    return unshare(CLONE_NEWUSER | CLONE_NEWNS) ? -errno : 0;
+}

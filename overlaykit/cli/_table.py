@@ -52,6 +52,7 @@ COMMANDS = (
     Command("drivers", "", "list the drivers, and why one cannot be used here", _ABOUT),
     Command("plugins", "", "list the plugins, their commands and problems", _ABOUT),
     Command("doctor", "", "check kernel, file system, store and plugins", _ABOUT),
+    Command("unshare", "[-- COMMAND...]", "run a command with the ids of /etc/subuid", _ABOUT),
     Command("conformance", "NAME", "test a driver against the conformance suite", _ABOUT),
 )
 

@@ -32,6 +32,7 @@ from ._open import (
 )
 from ._scan import Scan, ScanEntry, ScanFlag, scan_layer
 from ._trees import TreeSurvey, TreeUsage, remove_tree, survey_tree, tree_usage
+from ._userns import IdRange, enter_user_namespace, subordinate_ids
 
 __all__ = [
     "MAX_LOWERS",
@@ -44,6 +45,7 @@ __all__ = [
     "CopyResult",
     "Difference",
     "DifferenceFlag",
+    "IdRange",
     "MountMethod",
     "Scan",
     "ScanEntry",
@@ -57,6 +59,7 @@ __all__ = [
     "create_subvolume",
     "delete_subvolume",
     "differ",
+    "enter_user_namespace",
     "is_btrfs",
     "is_mount_admin",
     "is_subvolume",
@@ -68,6 +71,7 @@ __all__ = [
     "set_readonly",
     "set_writable",
     "snapshot_subvolume",
+    "subordinate_ids",
     "survey_tree",
     "syncfs",
     "tree_usage",
