@@ -60,9 +60,21 @@ class UpperWriter(HostWriter):
 
     def hide_children(self, path: bytes, keep: Iterable[bytes]) -> None:
         if path:
-            parent, name = self.locate(path)
-        else:
-            parent, name = self.locate(b".")
+            self._make_opaque(path)
+            return
+        # The kernel merges the roots of layers whatever they say: each name has to be hidden.
+        self.forget()
+        kept = set(keep)
+        with self._merged() as tree:
+            found = [os.fsencode(entry.name) for entry in tree.scandir()]
+        for name in found:
+            if name not in kept:
+                self.hide(name)
+            elif stat.S_ISDIR(os.stat(name, dir_fd=self.locate(name)[0], follow_symlinks=False).st_mode):
+                self._make_opaque(name)
+
+    def _make_opaque(self, path: bytes) -> None:
+        parent, name = self.locate(path)
         os.setxattr(b"/proc/self/fd/%d/%s" % (parent, name), self._prefix + b"opaque", b"y")
 
     def directory(self, path: bytes, attributes: NodeAttributes) -> None:
