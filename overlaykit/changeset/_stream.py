@@ -28,6 +28,14 @@ _WAITING: Final = 4  # chunks between two threads
 class Tee(Protocol):
     """Who else gets the blob's bytes, such as an :class:`~overlaykit.store.Ingest`."""
 
+    @property
+    def offset(self) -> int:
+        """How many bytes it has."""
+
+    @property
+    def digest(self) -> str:
+        """The digest of those, so that they need not be hashed twice."""
+
     def write(self, data: bytes, /) -> object:
         """Take the next bytes."""
 
@@ -88,6 +96,7 @@ class LayerStream:
         self._tee = tee
         self._progress = progress
         self._blob = new_hash(digest)
+        self._hashes = tee is None or tee.offset > 0 or not tee.digest.startswith(f"{self._blob.name}:")
         self._plain = new_hash(diff_id)
         self._read = 0
         self._told = -1
@@ -148,7 +157,7 @@ class LayerStream:
             pass
         self._join()
         self._fail()
-        digest = f"{self._blob.name}:{self._blob.hexdigest()}"
+        digest = self._digest()
         diff_id = f"{self._plain.name}:{self._plain.hexdigest()}"
         check_digest("the blob", self._expected, digest)
         check_digest("the uncompressed layer", self._expected_diff, diff_id)
@@ -254,12 +263,18 @@ class LayerStream:
                     f"the blob has more than the {self._size} bytes it should have: it was damaged on the way; "
                     "get it again"
                 )
-            self._blob.update(data)
+            if self._hashes:
+                self._blob.update(data)
             if self._tee is not None:
                 self._tee.write(data)
             parts.append(data)
             got += len(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _digest(self) -> str:
+        if self._tee is not None and not self._hashes:
+            return self._tee.digest
+        return f"{self._blob.name}:{self._blob.hexdigest()}"
 
     def _other_blob(self) -> errors.DigestMismatchError | None:
         # A layer that is damaged because its blob was damaged on the way is worth getting again, one that was made so
@@ -269,7 +284,7 @@ class LayerStream:
         try:
             while not self._closed and self._next():
                 pass
-            check_digest("the blob", self._expected, f"{self._blob.name}:{self._blob.hexdigest()}")
+            check_digest("the blob", self._expected, self._digest())
         except errors.DigestMismatchError as error:
             return error
         except OSError:

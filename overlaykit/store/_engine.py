@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .. import errors
 from ..driver import SnapshotKind
 from . import _rows
+from ._content import ContentStore
 from ._names import list_names, show
 from ._owners import Owners
 from ._recovery import recover
@@ -59,6 +60,7 @@ class Engine:
         #: What the driver has lost: ids and keys.
         self.lost: dict[SnapshotId, str] = {}
         self.operations = operations
+        self.content = ContentStore(None if path is None else path / "content", metadata.durability)
         self.reserve = Reserve(None if path is None else path / "reserve")
         self._unsettled = False
 

@@ -78,7 +78,7 @@ class Metadata:
         self, path: Path | None, durability: Durability, *, create: bool = False, timeout: float = BUSY_SECONDS
     ) -> None:
         self._path = path
-        self._durability = durability
+        self.durability = durability
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._timeout = timeout
@@ -115,7 +115,7 @@ class Metadata:
                 "use a newer overlaykit",
                 filename=self._path,
             )
-        connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[self._durability]}")
+        connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[self.durability]}")
 
     def _create(self, connection: sqlite3.Connection) -> None:
         if self._path is not None:
@@ -154,7 +154,7 @@ class Metadata:
         :raises ReadOnlyError: the database cannot be written.
         :raises StoreCorruptError: the database is damaged.
         """
-        return _Session(self, writes=True, durable=durable and self._durability is Durability.COMMIT)
+        return _Session(self, writes=True, durable=durable and self.durability is Durability.COMMIT)
 
     def check_integrity(self) -> None:
         """Read the whole database.

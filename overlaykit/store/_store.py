@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..driver import Capability, Mount, SnapshotInfo
     from ..plugin import Choice, PluginManager
     from ..tree import Change, Tree
+    from ._content import ContentStore
     from ._diff import LayerDescriptor
     from ._engine import Engine
     from ._layers import LayerInfo
@@ -84,6 +85,11 @@ class Store:
     def capabilities(self) -> frozenset[Capability]:
         """What its driver offers here beyond the core."""
         return self._driver.driver.capabilities
+
+    @property
+    def content(self) -> ContentStore:
+        """Blobs by digest, which images are made of besides snapshots."""
+        return self._engine.content
 
     @property
     def closed(self) -> bool:
@@ -445,6 +451,7 @@ class Store:
         self._metadata.check_open()
         self._engine.recover()
         self._driver.cleanup()
+        self.content.cleanup()
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
@@ -456,6 +463,7 @@ class Store:
         self._closed = True
         with contextlib.ExitStack() as stack:
             stack.callback(self._metadata.close)
+            stack.callback(self.content.close)
             if self._path is None or os.getpid() == self._pid:
                 stack.callback(self._driver.close)
                 stack.callback(self._engine.trees.close)
