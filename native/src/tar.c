@@ -131,7 +131,7 @@ static int attributes(const uint8_t *block, const struct tar_extra *extra, struc
         entry->seconds = extra->seconds, entry->nsec = extra->nsec;
     if (mode < 0 || entry->size < 0 || entry->size > LARGEST || entry->uid < 0 || entry->uid >= NOBODY_AT_ALL ||
         entry->gid < 0 || entry->gid >= NOBODY_AT_ALL || major < 0 || major > UINT32_MAX || minor < 0 || minor > UINT32_MAX ||
-        entry->seconds > LARGEST / 1000000000 || entry->seconds < -(LARGEST / 1000000000))
+        entry->seconds >= INT64_MAX / 1000000000 || entry->seconds <= -(INT64_MAX / 1000000000))
         return -1;
     entry->mode = (uint32_t)(mode & 07777);
     entry->major = (uint32_t)major;

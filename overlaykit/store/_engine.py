@@ -306,7 +306,11 @@ class Engine:
     def layer_writer(self, key: str) -> Iterator[LayerWriter]:
         """Write a layer into a working snapshot that nobody else has a tree of."""
         row = self.find(key)
-        with self.using(row), self.driver.storing(), self.driver.writer(row.id, row.parent_id) as writer:
+        with (
+            self.using(row),
+            self.driver.storing(),
+            self.owners.writer(row.id, row.parent_id, self.labels(row)) as writer,
+        ):
             yield writer
 
     # -- remove ----------------------------------------------------------------------------------------------------

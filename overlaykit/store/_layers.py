@@ -89,7 +89,7 @@ def apply(
     with contextlib.ExitStack() as stack:
         reopen = _reopening(source, store, stack)
         while True:
-            with store.snapshot(parent) as working:
+            with store.snapshot(parent, labels=store._engine.owners.labels()) as working:
                 try:
                     applied, result = _try(store, reopen, parent, working, wanted, hidden)
                 except Restart as late:
@@ -130,7 +130,10 @@ def _try(
                 progress=wanted.progress,
             )
         )
-        lower = None if parent is None else stack.enter_context(store.tree(parent, readonly=True))
+        lower = None
+        if parent is not None:
+            shown = stack.enter_context(store.tree(parent, readonly=True))
+            lower = store._engine.owners.shown(shown, working.info.labels)
         with store._engine.layer_writer(working.key) as writer:
             try:
                 applied = apply_layer(stream, writer, lower, limits=wanted.limits, hidden=hidden)

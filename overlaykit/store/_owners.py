@@ -51,8 +51,11 @@ class Owners:
 
     def tree(self, id: SnapshotId, labels: Mapping[str, str], *, readonly: bool) -> Tree:
         """Show a snapshot's merged tree."""
-        tree = self._driver.tree(id, readonly=readonly)
-        return MappedTree(tree) if self.kept(labels) else tree
+        return self.shown(self._driver.tree(id, readonly=readonly), labels)
+
+    def shown(self, tree: Tree, labels: Mapping[str, str]) -> Tree:
+        """Return a tree as a snapshot of these labels shows it, whose own it is or over which it is."""
+        return MappedTree(tree) if self.kept(labels) and not isinstance(tree, MappedTree) else tree
 
     def writer(self, id: SnapshotId, parent: SnapshotId | None, labels: Mapping[str, str]) -> LayerWriter:
         """Return what applies one layer to an active snapshot; :meth:`Driver.writer`."""

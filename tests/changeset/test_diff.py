@@ -116,6 +116,11 @@ def _check_identity(store: Store, key: str) -> bytes:
         wanted = {path: node for path, node in dump_tree(expected).items() if node.format != stat.S_IFSOCK}
         assert dump_tree(actual) == wanted
     assert _layer(store, copy) == data
+    if os.geteuid() == 0 or store.driver_name == "memory":
+        applied = store.apply(io.BytesIO(data), parent).snapshot.key
+        with store.tree(applied, readonly=True) as actual:
+            assert dump_tree(actual) == wanted
+        assert _layer(store, applied) == data
     return data
 
 

@@ -122,6 +122,44 @@ def test_a_round_trip_loses_nothing(place: Path, driver: str) -> None:
 
 @pytest.mark.native
 @pytest.mark.parametrize("driver", ["overlayfs", "directory"])
+def test_layers_are_applied_with_their_owners(place: Path, driver: str) -> None:
+    def change(tree: Tree) -> None:
+        tree.chown("plain", 5, 6)
+        tree.unlink("closed")
+        tree.unlink("home/link")
+        tree.symlink("new", "home/link")
+        tree.write_text("home/user/file", "changed")
+        tree.link("home/other", "dev/too")
+        _settle(tree)
+
+    def act(root: Path) -> None:
+        data, expected = _reference()
+        with open_store(driver="memory") as reference:
+            reference.apply(io.BytesIO(data), None, "base")
+            with reference.snapshot("base") as working:
+                change(working.tree)
+                working.commit("changed")
+            upper = _layer(reference, "changed")
+            with reference.tree("changed") as tree:
+                after = dump_tree(tree)
+        with open_store(root / "store", driver=driver, durability="none") as store:
+            base = store.apply(io.BytesIO(data), None, "base")
+            assert (base.snapshot.labels.get("overlaykit.owners") == "override") is (os.geteuid() != 0)
+            with store.tree("base") as tree:
+                assert dict(dump_tree(tree)) == expected
+            store.apply(io.BytesIO(upper), "base", "changed")
+            with store.tree("changed") as tree:
+                assert dump_tree(tree) == after
+            assert _layer(store, "base") == data
+            assert _layer(store, "changed") == upper
+            with store.snapshot("changed") as working:
+                assert dump_tree(working.tree) == after
+
+    _as_both(place, act)
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("driver", ["overlayfs", "directory"])
 def test_changes_in_a_container(place: Path, driver: str) -> None:
     def change(tree: Tree) -> None:
         tree.chown("plain", 5, 6)
