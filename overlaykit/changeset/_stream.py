@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerStream", "StreamResult", "Tee"]
 
 _READ: Final = 512 << 10
+_SMALL: Final = 256 << 10  # bytes below which a piece is not worth a switch of threads
 _WAITING: Final = 4  # chunks between two threads
 
 
@@ -59,7 +60,7 @@ class StreamResult:
 
 
 class LayerStream:
-    """The content of a layer, in pieces of a megabyte at most: iterate, then :meth:`finish`.
+    """The content of a layer, in pieces of about a megabyte at most: iterate, then :meth:`finish`.
 
     One thread reads, hashes and inflates the blob, another one hashes what comes out; both work ahead of the consumer
     by a few pieces. They start with the iteration and have ended when the context manager is left, however it is.
@@ -224,6 +225,8 @@ class LayerStream:
         self._known.set()
         waiting = [head]
         limits = self._limits
+        small: list[bytes] = []
+        gathered = 0
         for chunk in inflate(self._compression, lambda: waiting.pop() if waiting else self._next(), limits):
             self._expanded += len(chunk)
             if self._expanded > limits.expanded:
@@ -237,14 +240,25 @@ class LayerStream:
                     f"{self._read} so far): raise the limit 'ratio' if it may",
                     limit="ratio",
                 )
-            self._chunks.put(chunk)
-            self._hashing.put(chunk)
+            small.append(chunk)
+            gathered += len(chunk)
+            if gathered >= _SMALL:
+                self._give(small)
+                gathered = 0
+        if small:
+            self._give(small)
         while self._next():
             pass
         if self._size is not None and self._read < self._size:
             raise errors.LayerFormatError(
                 f"the blob ends after {self._read} of {self._size} bytes: it was cut short; get it again"
             )
+
+    def _give(self, small: list[bytes]) -> None:
+        chunk = small[0] if len(small) == 1 else b"".join(small)
+        small.clear()
+        self._chunks.put(chunk)
+        self._hashing.put(chunk)
 
     def _next(self) -> bytes:
         """Return the blob's next bytes, many where there are many: small pieces cost a switch of threads each."""
