@@ -72,7 +72,8 @@ def _open_to_all(path: Path) -> None:
     for directory in (path, *path.parents):
         if directory == temporary:
             break
-        directory.chmod(directory.stat().st_mode | 0o111)
+        if directory.stat().st_uid == os.geteuid():
+            directory.chmod(directory.stat().st_mode | 0o111)
     path.chmod(0o755)
 
 
