@@ -5,8 +5,21 @@ from __future__ import annotations
 from ._content import ContentStore
 from ._diff import LayerDescriptor
 from ._ingest import Ingest
-from ._open import FORMAT, open_store
+from ._layers import LABEL_BLOB, LABEL_DIFF_ID, LayerInfo
+from ._open import FORMAT, open_as, open_store
 from ._store import Store
 from ._working import Working
 
-__all__ = ["FORMAT", "ContentStore", "Ingest", "LayerDescriptor", "Store", "Working", "open_store"]
+__all__ = [
+    "FORMAT",
+    "LABEL_BLOB",
+    "LABEL_DIFF_ID",
+    "ContentStore",
+    "Ingest",
+    "LayerDescriptor",
+    "LayerInfo",
+    "Store",
+    "Working",
+    "open_as",
+    "open_store",
+]

@@ -10,7 +10,7 @@ import os
 import stat
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from .. import errors
 from ..driver import Capability, DriverConfig, Durability
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from ..plugin import Choice, PluginManager
 
-__all__ = ["FORMAT", "open_store"]
+__all__ = ["FORMAT", "open_as", "open_store"]
+
+_S = TypeVar("_S", bound=Store)
 
 FORMAT: Final = 1
 """The format of store directories that this overlaykit writes."""
@@ -77,40 +79,55 @@ def open_store(
     :raises DriverOptionError: the driver has no such option.
     :raises UnsupportedError: the driver needs a path and there is none, or has no use for the one given.
     """
-    level = Durability(durability)
+    return open_as(Store, path, driver, Durability(durability), options or {}, create=create)
+
+
+def open_as(
+    kind: type[_S],
+    path: str | os.PathLike[str] | None,
+    driver: str,
+    level: Durability,
+    options: Mapping[str, str],
+    *,
+    create: bool,
+) -> _S:
+    """Open a store of a kind; see :func:`open_store`."""
     plugins = load_plugins()
     if path is None:
-        return _open_in_memory(plugins, driver, level, options or {})
+        return _open_in_memory(kind, plugins, driver, level, options)
     directory = _absolute(path)
     with _typed(directory), contextlib.ExitStack() as stack:
         existing = _inspect(directory)
         if existing is None and not create:
             raise errors.NotFoundError(f"there is no store in {directory}; open it with create=True to make one")
-        choice = _choose(plugins, driver, directory, existing, options or {})
+        choice = _choose(plugins, driver, directory, existing, options)
         if existing is None:
             _make(directory, choice.driver.spec.name, level)
             # Another process may have been faster, with another driver.
-            choice = _choose(plugins, driver, directory, _inspect(directory), options or {}, choice)
-        return _assemble(plugins, choice, directory, level, options or {}, stack)
+            choice = _choose(plugins, driver, directory, _inspect(directory), options, choice)
+        return _assemble(kind, plugins, choice, directory, level, options, stack)
 
 
-def _open_in_memory(plugins: PluginManager, driver: str, level: Durability, options: Mapping[str, str]) -> Store:
+def _open_in_memory(
+    kind: type[_S], plugins: PluginManager, driver: str, level: Durability, options: Mapping[str, str]
+) -> _S:
     choice = plugins.choose(driver, None)
     spec = choice.driver.spec
     if spec.needs_path:
         raise errors.UnsupportedError(f"the driver {spec.name} keeps its snapshots in a directory: give a path")
     with contextlib.ExitStack() as stack:
-        return _assemble(plugins, choice, None, level, options, stack)
+        return _assemble(kind, plugins, choice, None, level, options, stack)
 
 
 def _assemble(
+    kind: type[_S],
     plugins: PluginManager,
     choice: Choice,
     path: Path | None,
     level: Durability,
     options: Mapping[str, str],
     stack: contextlib.ExitStack,
-) -> Store:
+) -> _S:
     if path is not None:
         if not (path / "driver").is_dir():
             raise errors.StoreCorruptError(
@@ -130,7 +147,7 @@ def _assemble(
     engine = Engine(path, driver, metadata, operations, TreeRegistry(None if path is None else path / "locks"))
     engine.recover()
     engine.reserve.refill()
-    store = Store(engine, choice, plugins)
+    store = kind(engine, choice, plugins)
     stack.pop_all()
     return store
 

@@ -1,0 +1,67 @@
+"""Removes what no image and no container uses."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .. import errors
+from ._model import chain_ids
+
+if TYPE_CHECKING:
+    from ._store import ImageStore
+
+__all__ = ["Collected", "collect"]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was removed.
+
+    :param names: references.
+    :param images: digests of images.
+    :param layers: chain ids of layers.
+    :param blobs: digests of blobs.
+    :param bytes: bytes of those blobs, and of storage of those layers.
+    """
+
+    names: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    blobs: tuple[str, ...] = ()
+    bytes: int = 0
+
+
+def collect(store: ImageStore) -> Collected:
+    """Remove layers and blobs that no image uses; the caller is alone.
+
+    A layer that something else stands on (a container, a snapshot of somebody's own) stays, and with it all below.
+    """
+    used_layers: set[str] = set()
+    used_blobs: set[str] = set()
+    for image in store.images():
+        manifest = store.manifest(image)
+        used_layers.update(chain_ids(store.config(image).diff_ids))
+        used_blobs.update((image.digest, image.config), (layer.digest for layer in manifest.layers))
+    gone: list[str] = []
+    size = 0
+    # A layer is made after those below it.
+    for info in reversed([info for info in store.layer_snapshots() if info.key not in used_layers]):
+        with contextlib.suppress(errors.LayerInUseError, errors.RemovalVetoedError, errors.NotFoundError):
+            usage = _usage(store, info.key)
+            store.remove(info.key)
+            gone.append(info.key)
+            size += usage
+    blobs = [digest for digest in store.content.walk() if digest not in used_blobs]
+    for digest in blobs:
+        size += store.content.size(digest)
+        store.content.remove(digest)
+    return Collected(layers=tuple(gone), blobs=tuple(blobs), bytes=size)
+
+
+def _usage(store: ImageStore, key: str) -> int:
+    try:
+        return store.usage(key).bytes
+    except errors.SnapshotDamagedError:
+        return 0

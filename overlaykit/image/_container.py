@@ -1,0 +1,256 @@
+"""Containers: a thin writable layer over an image."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import errors
+from ..changeset import Limits
+from ..driver import SnapshotKind
+from ..store import LABEL_BLOB, LABEL_DIFF_ID
+from ._model import OCI_CONFIG, OCI_MANIFEST, Descriptor, ImageConfig, Manifest, chain_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from ..driver import SnapshotInfo
+    from ..store import LayerDescriptor, Working
+    from ..tree import Change, Tree
+    from ._records import Image
+    from ._store import ImageStore
+
+__all__ = ["Container", "ContainerInfo", "containers", "make_container", "open_container"]
+
+_IMAGE = "overlaykit.container.image"
+_REFERENCE = "overlaykit.container.reference"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerInfo:
+    """A container as the store knows it.
+
+    :param name: its name, which is the key of its snapshot.
+    :param image: the digest of its image.
+    :param reference: the name of the image when it was made; ``""`` for none.
+    :param created: when it was made; time zone aware, UTC.
+    """
+
+    name: str
+    image: str
+    reference: str
+    created: datetime.datetime
+
+
+class Container:
+    """A container. As a context manager it is removed at the end, if it was made for that."""
+
+    def __init__(self, store: ImageStore, info: SnapshotInfo, working: Working | None = None) -> None:
+        self._store = store
+        self._working = working
+        self._tree: Tree | None = None
+        self.info = _info(info)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.info.name
+
+    @property
+    def tree(self) -> Tree:
+        """Its writable tree, the same at every access; opened at the first."""
+        if self._working is not None:
+            return self._working.tree
+        if self._tree is None or self._tree.closed:
+            self._tree = self._store.tree(self.name)
+        return self._tree
+
+    def changes(self) -> Iterator[Change]:
+        """Yield how it differs from its image."""
+        return self._store.changes(self.name)
+
+    def commit(
+        self,
+        reference: str | None = None,
+        *,
+        author: str = "",
+        message: str = "",
+        config: Mapping[str, Any] | None = None,
+        compression: str = "gzip",
+        epoch: int | None = None,
+    ) -> Image:
+        """Make an image of the container: one new layer over those of its image, which are shared.
+
+        The container stays what it is.
+
+        :param reference: a name for the image.
+        :param author: who made it.
+        :param message: what for.
+        :param config: members of the image's ``config`` to set, as ``{"Cmd": ["sh"]}``; ``None`` as a value takes one
+            away.
+        :param compression: of the layer: ``"gzip"``, ``"zstd"`` or ``"none"``.
+        :param epoch: seconds since the epoch for all that is new (SOURCE_DATE_EPOCH); ``None`` for now.
+        :raises ChangesetError: a name begins with ``.wh.``.
+        :raises ImageReferenceError: the name can be none.
+        """
+        with self._store.adding():
+            return _commit(self, reference, author, message, config or {}, compression, epoch)
+
+    def close(self) -> None:
+        """Close its tree; a container that was made for a ``with`` is removed."""
+        if self._tree is not None:
+            self._tree.close()
+        if self._working is not None:
+            self._working.discard()
+
+    def remove(self) -> None:
+        """Remove it, with its writable layer.
+
+        :raises LayerInUseError: another tree of it is open.
+        """
+        if self._tree is not None:
+            self._tree.close()
+        if self._working is not None:
+            self._working.discard()
+        else:
+            self._store.remove(self.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def make_container(store: ImageStore, image: Image, name: str | None, *, kept: bool) -> Container:
+    """See :meth:`ImageStore.container` and :meth:`ImageStore.create_container`."""
+    labels = {_IMAGE: image.digest, _REFERENCE: image.references[0] if image.references else ""}
+    key = secrets.token_hex(6) if name is None else name
+    with store.adding():
+        if kept:
+            return Container(store, store.prepare(key, image.top, labels=labels))
+        working = store.snapshot(image.top, key=key, labels=labels)
+        return Container(store, working.info, working)
+
+
+def open_container(store: ImageStore, name: str) -> Container:
+    """See :meth:`ImageStore.open_container`."""
+    try:
+        info = store.stat(name)
+    except errors.NotFoundError:
+        info = None
+    if info is None or info.kind is not SnapshotKind.ACTIVE or _IMAGE not in info.labels:
+        raise errors.NotFoundError(f"there is no container {name[:300]!r}: overlaykit ps lists those that there are")
+    return Container(store, info)
+
+
+def containers(store: ImageStore) -> Iterator[ContainerInfo]:
+    """Yield the containers."""
+    for info in store.walk(kind="active", labels={_IMAGE: None}):
+        yield _info(info)
+
+
+def _info(info: SnapshotInfo) -> ContainerInfo:
+    return ContainerInfo(info.key, info.labels[_IMAGE], info.labels.get(_REFERENCE, ""), info.created)
+
+
+def _commit(
+    container: Container,
+    reference: str | None,
+    author: str,
+    message: str,
+    changes: Mapping[str, Any],
+    compression: str,
+    epoch: int | None,
+) -> Image:
+    store = container._store
+    image = store.image(container.info.image)
+    base, manifest = store.config(image), store.manifest(image)
+    with store.content.ingest() as ingest:
+        layer = store.diff(container.name, ingest, compression=compression, epoch=epoch)  # type: ignore[arg-type]
+        ingest.commit()
+    diff_ids = (*base.diff_ids, layer.diff_id)
+    _add_layer(store, image.top, chain_ids(diff_ids)[-1], layer)
+    moment = (
+        datetime.datetime.fromtimestamp(epoch, datetime.UTC)
+        if epoch is not None
+        else datetime.datetime.now(datetime.UTC)
+    )
+    document = _config(base, diff_ids, moment, author, message, changes)
+    config_raw = json.dumps(document, separators=(",", ":")).encode()
+    config_type = manifest.config.media_type if manifest.media_type != OCI_MANIFEST else OCI_CONFIG
+    blob = Descriptor(_layer_type(manifest, layer), layer.digest, layer.size)
+    written = {
+        "schemaVersion": 2,
+        "mediaType": manifest.media_type,
+        "config": Descriptor.of(config_type, config_raw).document(),
+        "layers": [one.document() for one in (*manifest.layers, blob)],
+    }
+    raw = json.dumps(written, separators=(",", ":")).encode()
+    store.content.add(config_raw)
+    store.content.add(raw)
+    return store.record_image(
+        Manifest.parse(raw, manifest.media_type, Limits.none()),
+        ImageConfig.parse(config_raw, Limits.none()),
+        [] if reference is None else [reference],
+    )
+
+
+def _layer_type(manifest: Manifest, layer: LayerDescriptor) -> str:
+    """Docker's manifests have Docker's types of layers."""
+    if manifest.media_type == OCI_MANIFEST:
+        return layer.media_type
+    end = layer.media_type.rpartition("+")[2] if "+" in layer.media_type else ""
+    return "application/vnd.docker.image.rootfs.diff.tar" + (f".{end}" if end else "")
+
+
+def _add_layer(store: ImageStore, parent: str | None, name: str, layer: LayerDescriptor) -> None:
+    if store.has(name):
+        return
+    content = store.content
+    with contextlib.suppress(errors.ExistsError):
+        store.apply(
+            lambda: content.open(layer.digest),
+            parent,
+            name,
+            digest=layer.digest,
+            diff_id=layer.diff_id,
+            limits=Limits.none(),
+            labels={LABEL_DIFF_ID: layer.diff_id, LABEL_BLOB: layer.digest},
+        )
+
+
+def _config(
+    base: ImageConfig,
+    diff_ids: tuple[str, ...],
+    moment: datetime.datetime,
+    author: str,
+    message: str,
+    changes: Mapping[str, Any],
+) -> dict[str, Any]:
+    created = moment.strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".") + "Z"
+    entry = {"created": created, "created_by": "overlaykit commit"}
+    if author:
+        entry["author"] = author
+    if message:
+        entry["comment"] = message
+    document: dict[str, Any] = dict(base.document)
+    inner = {**(document.get("config") or {}), **changes}
+    document["created"] = created
+    if author:
+        document["author"] = author
+    document["config"] = {key: value for key, value in inner.items() if value is not None}
+    document["rootfs"] = {"type": "layers", "diff_ids": list(diff_ids)}
+    document["history"] = [*(document.get("history") or []), entry]
+    # Docker's own notes about the container that made the base.
+    for key in ("container", "container_config", "id", "parent", "parent_id"):
+        document.pop(key, None)
+    return document

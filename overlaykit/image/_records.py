@@ -1,0 +1,153 @@
+"""What a store knows of images, in its database: images by digest, references by name."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+__all__ = [
+    "Image",
+    "create_tables",
+    "delete_image",
+    "delete_reference",
+    "find",
+    "images",
+    "name_image",
+    "put",
+    "references",
+]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS images (
+    digest TEXT PRIMARY KEY,
+    media_type TEXT NOT NULL,
+    config TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    top TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    layers INTEGER NOT NULL,
+    added REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS image_references (
+    name TEXT PRIMARY KEY,
+    digest TEXT NOT NULL REFERENCES images(digest)
+) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image in a store.
+
+    :param digest: of its manifest.
+    :param media_type: of its manifest.
+    :param config: the digest of its configuration, which Docker calls the image's id.
+    :param platform: as ``linux/amd64``.
+    :param top: the name of the snapshot of its topmost layer; ``None`` for an image without layers.
+    :param size: bytes of its blobs.
+    :param layers: how many it has.
+    :param added: when it came, time zone aware, UTC.
+    :param references: its names, in order.
+    """
+
+    digest: str
+    media_type: str
+    config: str
+    platform: str
+    top: str | None
+    size: int
+    layers: int
+    added: datetime.datetime
+    references: tuple[str, ...] = ()
+
+
+_COLUMNS = "digest, media_type, config, platform, top, size, layers, added"
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables where they are missing."""
+    for statement in _SCHEMA.split(";\n"):
+        if statement.strip():
+            connection.execute(statement)
+
+
+def put(connection: sqlite3.Connection, image: Image) -> None:
+    """Record an image, and give it its names; each is taken from the image that had it."""
+    connection.execute(
+        f"INSERT OR IGNORE INTO images ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
+        (
+            image.digest,
+            image.media_type,
+            image.config,
+            image.platform,
+            image.top or "",
+            image.size,
+            image.layers,
+            image.added.timestamp(),
+        ),
+    )
+    name_image(connection, image.digest, image.references)
+
+
+def name_image(connection: sqlite3.Connection, digest: str, names: Iterable[str]) -> None:
+    """Give an image names."""
+    connection.executemany(
+        "INSERT INTO image_references (name, digest) VALUES (?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET digest = excluded.digest",
+        [(name, digest) for name in names],
+    )
+
+
+def references(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return all names, each with the digest of what it names."""
+    return dict(connection.execute("SELECT name, digest FROM image_references ORDER BY name"))
+
+
+def images(connection: sqlite3.Connection) -> list[Image]:
+    """Return all images, the newest first."""
+    names: dict[str, list[str]] = {}
+    for name, digest in references(connection).items():
+        names.setdefault(digest, []).append(name)
+    found = connection.execute(
+        f"SELECT {_COLUMNS} FROM images ORDER BY added DESC, digest"  # noqa: S608 - a constant
+    )
+    return [_image(row, tuple(names.get(row[0], ()))) for row in found]
+
+
+def _image(row: tuple[object, ...], names: tuple[str, ...]) -> Image:
+    digest, media_type, config, platform, top, size, layers, added = row
+    assert isinstance(size, int)
+    assert isinstance(layers, int)
+    assert isinstance(added, float)
+    moment = datetime.datetime.fromtimestamp(added, datetime.UTC)
+    return Image(
+        str(digest), str(media_type), str(config), str(platform), str(top) or None, size, layers, moment, names
+    )
+
+
+def find(connection: sqlite3.Connection, digest: str) -> Image | None:
+    """Return an image by its manifest's digest."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM images WHERE digest = ?",  # noqa: S608 - a constant
+        (digest,),
+    ).fetchone()
+    if row is None:
+        return None
+    names = connection.execute("SELECT name FROM image_references WHERE digest = ? ORDER BY name", (digest,))
+    return _image(row, tuple(name for (name,) in names))
+
+
+def delete_reference(connection: sqlite3.Connection, name: str) -> None:
+    """Take a name away."""
+    connection.execute("DELETE FROM image_references WHERE name = ?", (name,))
+
+
+def delete_image(connection: sqlite3.Connection, digest: str) -> None:
+    """Forget an image, names and all."""
+    connection.execute("DELETE FROM image_references WHERE digest = ?", (digest,))
+    connection.execute("DELETE FROM images WHERE digest = ?", (digest,))

@@ -1,0 +1,327 @@
+"""Between a store and where images come from or go to: what is there already does not travel."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from .. import errors
+from ..changeset import Limits, new_hash
+from ._model import INDEX_TYPES, MANIFEST_TYPES, Descriptor, ImageConfig, Index, Manifest, Platform, chain_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ._records import Image
+    from ._store import ImageStore
+
+__all__ = ["BlobSource", "BlobTarget", "Fetched", "ProgressEvent", "Sent", "fetch_image", "send_image"]
+
+_PIECE = 1 << 20
+_DEPTH = 4
+"""Indexes inside indexes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """How far something is.
+
+    :param action: ``"download"``, ``"unpack"``, ``"write"``, ``"upload"``, ``"exists"`` or ``"done"``.
+    :param digest: of the blob.
+    :param done: bytes.
+    :param total: bytes in all, ``None`` where that is not known.
+    """
+
+    action: str
+    digest: str
+    done: int
+    total: int | None = None
+
+
+class BlobSource(Protocol):
+    """Where an image comes from: an archive, a layout, a registry."""
+
+    @property
+    def parallel(self) -> int:
+        """How many blobs it likes to give at once; 1 for what is on this machine."""
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        """Return a manifest, an index or a configuration whole; the caller checks its digest."""
+
+    def open(self, descriptor: Descriptor, offset: int = 0) -> BinaryIO:
+        """Open a blob for reading, from an offset on; called by several threads at once."""
+
+
+class BlobTarget(Protocol):
+    """Where an image goes to."""
+
+    def has(self, descriptor: Descriptor) -> bool:
+        """Tell whether a blob is there already."""
+
+    def put(self, descriptor: Descriptor, open: Callable[[int], BinaryIO]) -> int:
+        """Take a blob; ``open`` opens it from an offset on. Return the bytes that travelled."""
+
+    def put_manifest(self, descriptor: Descriptor, data: bytes) -> None:
+        """Take the manifest, when all that it names is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An image that came.
+
+    :param image: the image.
+    :param moved: bytes of blobs that travelled.
+    :param shared: bytes of blobs that were here already.
+    """
+
+    image: Image
+    moved: int
+    shared: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An image that went.
+
+    :param digest: of its manifest.
+    :param moved: bytes of blobs that travelled.
+    :param shared: bytes of blobs that were there already.
+    """
+
+    digest: str
+    moved: int
+    shared: int
+
+
+def fetch_image(
+    store: ImageStore,
+    source: BlobSource,
+    descriptor: Descriptor,
+    *,
+    platform: Platform | None = None,
+    references: Iterable[str] = (),
+    progress: Callable[[ProgressEvent], None] | None = None,
+    limits: Limits | None = None,
+) -> Fetched:
+    """Take an image in: its blobs, and its layers as snapshots.
+
+    Layers that are here under their chain id, and blobs that are here, are not asked for. Where something fails,
+    nothing of the image is to be seen; layers that were whole by then wait for the next try, or for ``prune``.
+
+    :param source: gives it.
+    :param descriptor: of its manifest, or of an index.
+    :param platform: which one of an index; ``None`` for this machine's.
+    :param references: names to give it.
+    :param progress: told of each blob.
+    :param limits: what is refused.
+    :raises NotFoundError: the index has no such platform, or a blob is missing.
+    :raises ImageFormatError: it is damaged, or no image.
+    :raises OSError: as the source, and :meth:`overlaykit.store.Store.apply`.
+    """
+    return _Fetch(store, source, progress, limits or Limits()).run(
+        descriptor, platform or Platform.here(), list(references)
+    )
+
+
+class _Fetch:
+    def __init__(
+        self,
+        store: ImageStore,
+        source: BlobSource,
+        progress: Callable[[ProgressEvent], None] | None,
+        limits: Limits,
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._tell = progress or (lambda _: None)
+        self._limits = limits
+        self._moved = 0
+        self._shared = 0
+        self._downloaded: set[str] = set()
+
+    def run(self, descriptor: Descriptor, platform: Platform, references: list[str]) -> Fetched:
+        with self._store.adding():
+            manifest, raw_index = self._find(descriptor, platform)
+            config_raw = self._document(manifest.config, "the image's configuration")
+            config = ImageConfig.parse(config_raw, self._limits)
+            if len(config.diff_ids) != len(manifest.layers):
+                raise errors.ImageFormatError(
+                    f"the image has {len(manifest.layers)} layers and its configuration {len(config.diff_ids)}: "
+                    "make or fetch the image again"
+                )
+            self._layers(manifest, config)
+            content = self._store.content
+            content.add(config_raw, manifest.config.digest)
+            content.add(manifest.raw, manifest.descriptor.digest)
+            image = self._store.record_image(manifest, config, references, raw_index)
+        return Fetched(image, self._moved, self._shared)
+
+    # -- documents ---------------------------------------------------------------------------------------------------
+
+    def _document(self, descriptor: Descriptor, what: str) -> bytes:
+        self._limits.check("document", descriptor.size, f"{what} is larger")
+        content = self._store.content
+        if content.exists(descriptor.digest):
+            return content.read(descriptor.digest, self._limits.document)
+        data = self._source.manifest(descriptor)
+        hashed = new_hash(descriptor.digest)
+        hashed.update(data)
+        actual = f"{descriptor.digest.partition(':')[0]}:{hashed.hexdigest()}"
+        if actual != descriptor.digest:
+            raise errors.DigestMismatchError(
+                f"{what} should have the digest {descriptor.digest} and has {actual}: get it again",
+                expected=descriptor.digest,
+                actual=actual,
+            )
+        if descriptor.size != len(data):
+            raise errors.ImageFormatError(f"{what} has {len(data)} bytes and should have {descriptor.size}")
+        return data
+
+    def _find(self, descriptor: Descriptor, platform: Platform) -> tuple[Manifest, bytes | None]:
+        """Go through indexes to the manifest."""
+        first: bytes | None = None
+        for _ in range(_DEPTH):
+            if descriptor.media_type in MANIFEST_TYPES:
+                raw = self._document(descriptor, "the manifest")
+                return Manifest.parse(raw, descriptor.media_type, self._limits), first
+            if descriptor.media_type not in INDEX_TYPES:
+                raise errors.MediaTypeError(f"{descriptor.media_type[:200]!r} is no media type of an image known here")
+            raw = self._document(descriptor, "the index")
+            first = first or raw
+            descriptor = Index.parse(raw, self._limits).select(platform)
+        raise errors.ImageFormatError(f"the image's index leads through more than {_DEPTH} others")
+
+    # -- layers ------------------------------------------------------------------------------------------------------
+
+    def _layers(self, manifest: Manifest, config: ImageConfig) -> None:
+        chain = chain_ids(config.diff_ids)
+        layers = list(zip(manifest.layers, config.diff_ids, chain, strict=True))
+        with contextlib.ExitStack() as stack:
+            waiting: dict[str, concurrent.futures.Future[None]] = {}
+            if self._source.parallel > 1:
+                pool = stack.enter_context(
+                    concurrent.futures.ThreadPoolExecutor(self._source.parallel, "overlaykit-fetch")
+                )
+                # What fails ends the rest that has not begun.
+                stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+                for layer in manifest.layers:
+                    if layer.digest not in waiting and not self._is_here(layer):
+                        waiting[layer.digest] = pool.submit(self._download, layer)
+            parent: str | None = None
+            for layer, diff_id, name in layers:
+                future = waiting.pop(layer.digest, None)
+                if future is not None:
+                    future.result()
+                self._layer(layer, diff_id, name, parent)
+                parent = name
+
+    def _is_here(self, layer: Descriptor) -> bool:
+        return self._store.content.exists(layer.digest)
+
+    def _layer(self, layer: Descriptor, diff_id: str, name: str, parent: str | None) -> None:
+        unpacked = self._store.has(name)
+        if not self._is_here(layer):
+            if unpacked:
+                self._download(layer)
+            else:
+                self._unpack_coming(layer, diff_id, name, parent)
+                self._tell(ProgressEvent("done", layer.digest, layer.size, layer.size))
+                return
+        else:
+            self._shared += 0 if layer.digest in self._downloaded else layer.size
+        if unpacked:
+            self._tell(ProgressEvent("exists", layer.digest, layer.size, layer.size))
+            return
+        content = self._store.content
+        self._apply(lambda: content.open(layer.digest), layer, diff_id, name, parent, tee=None)
+        self._tell(ProgressEvent("done", layer.digest, layer.size, layer.size))
+
+    def _download(self, layer: Descriptor) -> None:
+        with self._store.content.ingest(layer.digest, layer.size, wait=3600) as ingest:
+            if ingest.present:
+                ingest.commit()
+                return
+            start = ingest.offset
+            with contextlib.closing(self._source.open(layer, start)) as raw:
+                while piece := raw.read(_PIECE):
+                    ingest.write(piece)
+                    self._tell(ProgressEvent("download", layer.digest, ingest.offset, layer.size))
+            moved = ingest.offset - start
+            ingest.commit()
+        self._moved += moved
+        self._downloaded.add(layer.digest)
+
+    def _unpack_coming(self, layer: Descriptor, diff_id: str, name: str, parent: str | None) -> None:
+        """Unpack while it comes, and keep what comes."""
+        with self._store.content.ingest(layer.digest, layer.size, resume=False, wait=3600) as ingest:
+            if not ingest.present:
+                self._apply(lambda: self._source.open(layer), layer, diff_id, name, parent, tee=ingest)
+                self._moved += layer.size
+                ingest.commit()
+                return
+            ingest.commit()
+        content = self._store.content
+        self._shared += layer.size
+        self._apply(lambda: content.open(layer.digest), layer, diff_id, name, parent, tee=None)
+
+    def _apply(
+        self,
+        open: Callable[[], BinaryIO],
+        layer: Descriptor,
+        diff_id: str,
+        name: str,
+        parent: str | None,
+        *,
+        tee: object,
+    ) -> None:
+        try:
+            self._store.apply(
+                open,
+                parent,
+                name,
+                digest=layer.digest,
+                diff_id=diff_id,
+                size=layer.size,
+                limits=self._limits,
+                tee=tee,  # type: ignore[arg-type]
+                progress=lambda done: self._tell(ProgressEvent("unpack", layer.digest, done, layer.size)),
+            )
+        except errors.ExistsError:
+            # Another process has unpacked the same layer meanwhile.
+            if tee is not None or not self._store.has(name):
+                raise
+
+
+def send_image(
+    store: ImageStore,
+    image: Image,
+    target: BlobTarget,
+    *,
+    progress: Callable[[ProgressEvent], None] | None = None,
+) -> Sent:
+    """Give an image away: what the target has already does not travel.
+
+    :raises NotFoundError: a blob of it is not here.
+    :raises OSError: as the target.
+    """
+    tell = progress or (lambda _: None)
+    content = store.content
+    manifest = store.manifest(image)
+    moved = shared = 0
+    for blob in (*manifest.layers, manifest.config):
+        if target.has(blob):
+            shared += blob.size
+            tell(ProgressEvent("exists", blob.digest, blob.size, blob.size))
+            continue
+
+        def open_from(offset: int, digest: str = blob.digest) -> BinaryIO:
+            raw = content.open(digest)
+            raw.seek(offset)
+            return raw
+
+        moved += target.put(blob, open_from)
+        tell(ProgressEvent("done", blob.digest, blob.size, blob.size))
+    target.put_manifest(manifest.descriptor, manifest.raw)
+    return Sent(manifest.descriptor.digest, moved, shared)
