@@ -63,6 +63,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, place_roots: dict[str,
     path = Path(tempfile.mkdtemp(dir=place_roots.get(request.param, Path("/dev/shm"))))
     path.chmod(0o755)
     yield path
+    if os.geteuid() != 0:
+        # The kernel leaves overlayfs' work directory closed, to its owner too.
+        for directory, names, _ in os.walk(path):
+            for name in names:
+                if not os.path.islink(os.path.join(directory, name)):
+                    os.chmod(os.path.join(directory, name), 0o700)
     shutil.rmtree(path)
 
 
