@@ -6,6 +6,7 @@ from ..tree import Aspect, Change, ChangeKind, Tree
 from ._capability import Capability
 from ._driver import Driver
 from ._host_writer import HostWriter
+from ._mapped_writer import MappedWriter
 from ._tree_writer import TreeWriter
 from ._values import (
     API_VERSION,
@@ -35,6 +36,7 @@ __all__ = [
     "FileSink",
     "HostWriter",
     "LayerWriter",
+    "MappedWriter",
     "Mount",
     "NodeAttributes",
     "NodeKind",

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from ..tree import Tree
     from ._writer import FileSink, NodeAttributes
 
-__all__ = ["TreeWriter"]
+__all__ = ["TYPES", "TreeWriter"]
 
-_TYPES = {NodeKind.FIFO: stat.S_IFIFO, NodeKind.CHARACTER: stat.S_IFCHR, NodeKind.BLOCK: stat.S_IFBLK}
+TYPES = {NodeKind.FIFO: stat.S_IFIFO, NodeKind.CHARACTER: stat.S_IFCHR, NodeKind.BLOCK: stat.S_IFBLK}
 
 
 class TreeWriter(LayerWriter):
@@ -54,7 +54,7 @@ class TreeWriter(LayerWriter):
 
     def node(self, path: bytes, kind: NodeKind, attributes: NodeAttributes, device: int) -> None:
         self._clear(path)
-        self._tree.mknod(path, _TYPES[kind] | 0o600, device)
+        self._tree.mknod(path, TYPES[kind] | 0o600, device)
         self._attributes(path, attributes)
 
     def link(self, path: bytes, target: bytes) -> None:
