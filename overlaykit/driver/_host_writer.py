@@ -22,10 +22,17 @@ _TYPES = {NodeKind.FIFO: stat.S_IFIFO, NodeKind.CHARACTER: stat.S_IFCHR, NodeKin
 _OPEN = 64
 """Descriptors of directories that are kept open."""
 
-_DIRECTORY = getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CAPABILITY = b"security.capability"
 _DEFAULT_ACL = b"system.posix_acl_default"
+
+
+def _directory_flags() -> int:
+    # Asked for when used: this module is imported where no flag of them is known.
+    return os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _create_flags() -> int:
+    return os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class HostWriter(LayerWriter):
@@ -67,10 +74,10 @@ class HostWriter(LayerWriter):
     def file(self, path: bytes, attributes: NodeAttributes, size: int) -> FileSink:
         parent, name = self._at(path)
         try:
-            fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
+            fd = os.open(name, _create_flags(), 0o600, dir_fd=parent)
         except FileExistsError:
             self._clear(parent, name)
-            fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
+            fd = os.open(name, _create_flags(), 0o600, dir_fd=parent)
         return _Sink(self, fd, attributes, clear=self._inherits(path))
 
     def files(self, directory: bytes, run: FileRun) -> None:
@@ -183,7 +190,7 @@ class HostWriter(LayerWriter):
             return found
         parent, _, name = path.rpartition(b"/")
         above = self._directory(parent)
-        fd = os.open(name, _DIRECTORY, dir_fd=above)
+        fd = os.open(name, _directory_flags(), dir_fd=above)
         if len(self._open) >= _OPEN:
             os.close(self._open.popitem(last=False)[1])
         self._open[path] = fd
