@@ -35,6 +35,7 @@ struct ok_tar_batch {
     size_t names_room, names_size;
     uint64_t consumed;   /* where the next member begins; with PARTIAL, the content of the last one */
     uint64_t header_limit; /* bytes of headers one member may have */
+    uint64_t name_limit;   /* bytes of the path of a SIMPLE member */
     uint64_t fault_at;
     int fault;           /* OK_TAR_FAULT_* */
     int ended;           /* the archive's end was met at consumed */

@@ -72,7 +72,7 @@ static void find_simple(struct ok_tar_batch *batch, struct ok_tar_entry *entry)
     size_t size = entry->path_size, start = 0, component = 0;
     if (size > 2 && path[0] == '.' && path[1] == '/')
         start = component = 2;
-    if (start == size)
+    if (start == size || size > batch->name_limit)
         return;
     for (size_t i = start; i <= size; i++) {
         if (i < size && path[i] != '/')
@@ -215,7 +215,7 @@ static int member(const uint8_t *buffer, size_t size, struct ok_tar_batch *batch
             batch->names_size = kept;
             return batch->count ? 2 : fault(batch, OK_TAR_FAULT_LONG, start);
         }
-        if (entry->path_size == 0)
+        if (entry->path_size == 0 && type != 'g')
             return fault(batch, OK_TAR_FAULT_NAME, at);
         if (attributes(block, &extra, entry))
             return fault(batch, OK_TAR_FAULT_NUMBER, at);

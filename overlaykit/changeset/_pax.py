@@ -6,7 +6,6 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import unquote_to_bytes
 
@@ -23,6 +22,9 @@ MEANT = frozenset((b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"))
 _STAR = b"SCHILY.xattr."
 _LIBARCHIVE = b"LIBARCHIVE.xattr."
 _DIGITS = re.compile(rb"[0-9]{1,18}")
+_TIME = re.compile(rb"(-?)([0-9]{1,18})(?:\.([0-9]*))?")
+_END = (1 << 63) - 1_000_000_000
+"""Nanoseconds from the epoch that a time may be away."""
 _HEADS = 1 << 20
 """Entries that a map may have at most."""
 
@@ -116,11 +118,22 @@ def overrides(found: Mapping[bytes, bytes], what: str) -> Overrides:
     if value := found.get(b"gid"):
         told["gid"] = _owner(value, what)
     if value := found.get(b"mtime"):
-        try:
-            told["mtime"] = int((Decimal(value.decode("ascii")) * 1_000_000_000).to_integral_value("ROUND_FLOOR"))
-        except (InvalidOperation, UnicodeDecodeError, OverflowError, ValueError) as error:
-            raise errors.LayerFormatError(f"the time in the pax header of {what} is damaged") from error
+        told["mtime"] = _time(value, what)
     return told
+
+
+def _time(value: bytes, what: str) -> int:
+    found = _TIME.fullmatch(value)
+    if found is None:
+        raise errors.LayerFormatError(f"the time in the pax header of {what} is damaged: make the layer again")
+    sign, whole, fraction = found.groups(b"")
+    time = int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
+    if sign:
+        # Rounded down, and what is below a nanosecond counts.
+        time = -time - bool(fraction[9:].strip(b"0"))
+    if not -_END < time < _END:
+        raise errors.LayerFormatError(f"the time in the pax header of {what} is out of range: make the layer again")
+    return time
 
 
 def _owner(value: bytes, what: str) -> int:

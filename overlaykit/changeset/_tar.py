@@ -34,6 +34,9 @@ _SIMPLE, _COMPLEX, _PARTIAL = 1, 2, 4
 
 _GNU_SPARSE, _GLOBAL = ord("S"), ord("g")
 
+_LINK_TYPE, _FIFO_TYPE = ord("1"), ord("6")
+"""The first and the last of the types without content."""
+
 _RECORD = struct.Struct("=6I4q10Q")
 """struct ok_tar_entry."""
 
@@ -164,6 +167,7 @@ class _Batch:
         self.native.names = self._names
         self.native.names_room = headers + _NAMES
         self.native.header_limit = headers
+        self.native.name_limit = limits.name
         self.buffer = memoryview(b"")
         self.records = memoryview(b"")
         self._text = self._ffi.buffer(self._names)
@@ -338,11 +342,13 @@ class TarReader:
         if f[_TYPE] == _GLOBAL:
             self._limits.check("header", f[_SIZE], f"the global header at byte {offset} is longer")
             self._globals.update(_pax.records(b"".join(self._stored(f[_SIZE])), self._what))
-            # An empty value takes a record back.
-            self._globals = {key: value for key, value in self._globals.items() if value}
-            self._batch.native.all_complex = bool(self._globals.keys() & _pax.MEANT) or any(
-                map(_pax.is_xattr, self._globals)
-            )
+            # An empty value takes a record back. What no global header may say (the map of a sparse file) says nothing.
+            self._globals = {
+                key: value
+                for key, value in self._globals.items()
+                if value and (key in _pax.MEANT or _pax.is_xattr(key))
+            }
+            self._batch.native.all_complex = bool(self._globals)
             return None
         seconds, nsec, uid, gid, size = f[_SECONDS], f[_NSEC], f[_UID], f[_GID], f[_SIZE]
         mtime = seconds * _SECOND + nsec
@@ -356,11 +362,12 @@ class TarReader:
             told = _pax.overrides(merged, self._what)
             path, target = told.get("path", path), told.get("linkpath", target)
             uid, gid, mtime = told.get("uid", uid), told.get("gid", gid), told.get("mtime", mtime)
-            if told.get("size", size) != size:
+            if told.get("size", size) != size and not _LINK_TYPE <= f[_TYPE] <= _FIFO_TYPE:
                 raise errors.LayerFormatError(
                     f"a global header gives {self._what} another size than its own: make the layer again"
                 )
             extended = _pax.xattrs(merged, self._what)
+            self._limits.check("xattrs", len(extended), f"{self._what} has more extended attributes")
             self._sparse = _pax.map_of(merged, self._what)
             if self._sparse is not None and self._sparse.name:
                 path = self._sparse.name
