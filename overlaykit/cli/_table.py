@@ -36,6 +36,8 @@ _ABOUT = "About drivers and this machine"
 COMMANDS = (
     Command("demo", "", "play the story of layers in a temporary store", "Begin here"),
     Command("import", "DIR|TAR [NAME]", "make a base layer of a directory or an archive", _CHANGE),
+    Command("load", "FILE|DIR", "take in the images of an archive or an OCI layout", _CHANGE),
+    Command("save", "IMAGE...", "write images as an archive or an OCI layout", _CHANGE),
     Command("prepare", "KEY [PARENT]", "make a writable snapshot, empty or on a layer", _CHANGE),
     Command("view", "KEY PARENT", "make a read-only snapshot of a layer", _CHANGE),
     Command("commit", "KEY [NAME]", "turn a writable snapshot into a layer", _CHANGE),

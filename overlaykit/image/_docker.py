@@ -89,7 +89,7 @@ class DockerSource:
     :raises ImageFormatError: ``manifest.json`` or a configuration is not what it should be, or a file is missing.
     """
 
-    parallel = 4
+    parallel = 1
 
     def __init__(self, files: Files, limits: Limits) -> None:
         self._files = files

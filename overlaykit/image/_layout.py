@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
@@ -50,7 +51,7 @@ class LayoutSource:
     :raises LimitError: a document is larger than it may be.
     """
 
-    parallel = 4
+    parallel = 1
 
     def __init__(self, files: Files, limits: Limits) -> None:
         self._files = files
@@ -146,11 +147,12 @@ def _check_version(files: Files, limits: Limits) -> None:
 
 
 def _name(annotations: object) -> str | None:
-    for key in (CONTAINERD_NAME, REF_NAME):
-        value = annotations.get(key) if hasattr(annotations, "get") else None
-        if isinstance(value, str) and value:
-            return value
-    return None
+    values = annotations if isinstance(annotations, Mapping) else {}
+    whole, name = values.get(CONTAINERD_NAME), values.get(REF_NAME)
+    # Docker and containerd write the tag alone as the name; others copy an entry with the whole reference of another.
+    if isinstance(name, str) and ("/" in name or ":" in name):
+        return name
+    return next((value for value in (whole, name) if isinstance(value, str) and value), None)
 
 
 def layout_documents(entries: Iterable[tuple[Descriptor, str | None]]) -> dict[str, bytes]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ..driver import SnapshotInfo
     from ..tree import Change
     from ._container import Container, ContainerInfo
+    from ._model import Platform
+    from ._transfer import ProgressEvent
 
 __all__ = ["ImageStore", "open_store"]
 
@@ -253,6 +255,44 @@ class ImageStore(Store):
         :raises LayerInUseError: a tree of it is open.
         """
         self.open_container(name).remove()
+
+    # -- in and out --------------------------------------------------------------------------------------------------
+
+    def load(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        *,
+        references: Sequence[str] = (),
+        platform: Platform | str | None = None,
+        limits: Limits | None = None,
+        progress: Callable[[ProgressEvent], None] | None = None,
+    ) -> list[Image]:
+        """Take the images of an OCI layout, an OCI archive or a docker archive in; see :func:`overlaykit.image.load`.
+
+        :returns: the images, in the archive's order.
+        """
+        from ._load import load
+
+        fetched = load(self, source, references=references, platform=platform, limits=limits, progress=progress)
+        return [one.image for one in fetched]
+
+    def save(
+        self,
+        references: str | Sequence[str],
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        form: str = "oci-archive",
+        compression: str | None = None,
+        progress: Callable[[ProgressEvent], None] | None = None,
+    ) -> int:
+        """Write images as an archive or a layout directory; see :func:`overlaykit.image.save`.
+
+        :returns: bytes written, before compression.
+        """
+        from ._save import save
+
+        names = [references] if isinstance(references, str) else references
+        return save(self, names, target, form=form, compression=compression, progress=progress)
 
     # -- taking in ---------------------------------------------------------------------------------------------------
 
