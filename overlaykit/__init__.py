@@ -54,9 +54,12 @@ if TYPE_CHECKING:
     from .errors import StoreVersionError as StoreVersionError
     from .errors import UnknownDriverError as UnknownDriverError
     from .errors import UnsupportedError as UnsupportedError
+    from .image import Container as Container
+    from .image import Image as Image
+    from .image import ImageStore as ImageStore
+    from .image import open_store as open_store
     from .store import Store as Store
     from .store import Working as Working
-    from .store import open_store as open_store
     from .tree import RenameFlag as RenameFlag
     from .tree import Tree as Tree
     from .tree import TreeEntry as TreeEntry
@@ -114,7 +117,8 @@ _NAMES = {
         "UnknownDriverError",
         "UnsupportedError",
     ),
-    "store": ("Store", "Working", "open_store"),
+    "image": ("Container", "Image", "ImageStore", "open_store"),
+    "store": ("Store", "Working"),
     "tree": ("RenameFlag", "Tree", "TreeEntry", "TreePath"),
 }
 

@@ -30,6 +30,7 @@ class Command(NamedTuple):
 
 _LOOK = "See what there is"
 _CHANGE = "Change a store"
+_IMAGES = "Images and containers"
 _INSIDE = "Look inside a snapshot"
 _ABOUT = "About drivers and this machine"
 
@@ -40,7 +41,7 @@ COMMANDS = (
     Command("save", "IMAGE...", "write images as an archive or an OCI layout", _CHANGE),
     Command("prepare", "KEY [PARENT]", "make a writable snapshot, empty or on a layer", _CHANGE),
     Command("view", "KEY PARENT", "make a read-only snapshot of a layer", _CHANGE),
-    Command("commit", "KEY [NAME]", "turn a writable snapshot into a layer", _CHANGE),
+    Command("commit", "KEY [NAME]", "make a layer, or of a container an image", _CHANGE),
     Command("remove", "KEY...", "remove snapshots", _CHANGE),
     Command("label", "KEY K=V... K-...", "set and delete labels", _CHANGE),
     Command("cleanup", "", "delete what removals and crashes left behind", _CHANGE),
@@ -51,6 +52,19 @@ COMMANDS = (
     Command("changes", "KEY", "list what it adds, modifies and deletes", _INSIDE),
     Command("ls", "KEY [PATH]", "list a directory", _INSIDE),
     Command("cat", "KEY PATH...", "write files to standard output", _INSIDE),
+    Command("images", "", "list the images", _IMAGES),
+    Command("inspect", "NAME", "say all about an image or a container", _IMAGES),
+    Command("history", "IMAGE", "list the instructions that made it", _IMAGES),
+    Command("tag", "IMAGE NAME...", "give an image further names", _IMAGES),
+    Command("rmi", "IMAGE...", "take names away, and what nobody uses then", _IMAGES),
+    Command("layers", "", "say who shares which layer, and what that saves", _IMAGES),
+    Command("prune", "", "remove what nothing uses", _IMAGES),
+    Command("create", "IMAGE [NAME]", "make a container", _IMAGES),
+    Command("ps", "", "list the containers", _IMAGES),
+    Command("rm", "NAME...", "remove containers", _IMAGES),
+    Command("diff", "NAME", "list what a container changes of its image", _IMAGES),
+    Command("cp", "SOURCE TARGET", "copy in or out of a container (NAME:PATH)", _IMAGES),
+    Command("export", "NAME", "write a container's tree as a tar archive", _IMAGES),
     Command("drivers", "", "list the drivers, and why one cannot be used here", _ABOUT),
     Command("plugins", "", "list the plugins, their commands and problems", _ABOUT),
     Command("doctor", "", "check kernel, file system, store and plugins", _ABOUT),

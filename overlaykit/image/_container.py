@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import os
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
 from ..changeset import Limits
 from ..driver import SnapshotKind
 from ..store import LABEL_BLOB, LABEL_DIFF_ID
 from ._model import OCI_CONFIG, OCI_MANIFEST, Descriptor, ImageConfig, Manifest, chain_ids
+from ._reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,12 +97,50 @@ class Container:
         :param config: members of the image's ``config`` to set, as ``{"Cmd": ["sh"]}``; ``None`` as a value takes one
             away.
         :param compression: of the layer: ``"gzip"``, ``"zstd"`` or ``"none"``.
-        :param epoch: seconds since the epoch for all that is new (SOURCE_DATE_EPOCH); ``None`` for now.
+        :param epoch: seconds since the epoch: when the image was made, and the latest time in the layer; ``None`` for
+            ``$SOURCE_DATE_EPOCH``, or where that is not set now, and times as they are.
         :raises ChangesetError: a name begins with ``.wh.``.
         :raises ImageReferenceError: the name can be none.
         """
         with self._store.adding():
-            return _commit(self, reference, author, message, config or {}, compression, epoch)
+            return _commit(self, reference, author, message, config or {}, compression, _epoch(epoch))
+
+    def copy_in(self, source: str | os.PathLike[str] | BinaryIO, path: str = "") -> None:
+        """Copy a file or a tree of this machine into it, with its attributes; directories merge.
+
+        Where ``path`` is a directory, the source goes into it under its own name, as ``cp -a`` does it. An owner or an
+        attribute that may not be set is left out.
+
+        :param source: what to copy; a tar archive open for reading is unpacked in the directory ``path``.
+        :raises NotFoundError: there is no such source, or no such directory in the container.
+        :raises ExistsError: there is a directory where something else would go.
+        """
+        from ._cp import archive_in, copy_in
+
+        if isinstance(source, str | os.PathLike):
+            copy_in(self.tree, source, path)
+        else:
+            archive_in(self._store, self.tree, source, path)
+
+    def copy_out(self, path: str, target: str | os.PathLike[str] | BinaryIO) -> None:
+        """Copy a file or a tree out of it, with its attributes; otherwise as :meth:`copy_in`.
+
+        :param target: where to; a file open for writing gets a tar archive.
+        :raises NotFoundError: there is no such path, or no such directory on this machine.
+        :raises ExistsError: there is a directory where something else would go.
+        """
+        from ._cp import archive_out, copy_out
+
+        if isinstance(target, str | os.PathLike):
+            copy_out(self.tree, path, target)
+        else:
+            archive_out(self._store, self.tree, path, target)
+
+    def keep(self) -> None:
+        """Let it stay when the ``with`` ends, as one that :meth:`ImageStore.create_container` made."""
+        working, self._working = self._working, None
+        if working is not None:
+            working.keep()
 
     def close(self) -> None:
         """Close its tree; a container that was made for a ``with`` is removed."""
@@ -172,6 +212,8 @@ def _commit(
     epoch: int | None,
 ) -> Image:
     store = container._store
+    if reference is not None:
+        Reference.parse(reference)  # before the work
     image = store.image(container.info.image)
     base, manifest = store.config(image), store.manifest(image)
     with store.content.ingest() as ingest:
@@ -202,6 +244,19 @@ def _commit(
         ImageConfig.parse(config_raw, Limits.none()),
         [] if reference is None else [reference],
     )
+
+
+def _epoch(given: int | None) -> int | None:
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if given is not None or not text:
+        return given
+    try:
+        datetime.datetime.fromtimestamp(int(text), datetime.UTC)
+    except (ValueError, OverflowError, OSError):
+        raise errors.ChangesetError(
+            f"$SOURCE_DATE_EPOCH is {text[:40]!r} and no number of seconds: set it to one, or unset it"
+        ) from None
+    return int(text)
 
 
 def _layer_type(manifest: Manifest, layer: LayerDescriptor) -> str:

@@ -93,4 +93,6 @@ class ImageLock:
                     time.sleep(0.01)
             yield
         finally:
+            # Closing alone would not do: a child that was forked meanwhile shares the open file.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)

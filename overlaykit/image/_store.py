@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import functools
 from typing import TYPE_CHECKING, BinaryIO
 
 from .. import errors
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ..driver import SnapshotInfo
+    from ..plugin import Choice, PluginManager
+    from ..store import Engine
     from ..tree import Change
     from ._container import Container, ContainerInfo
     from ._model import Platform
@@ -57,6 +58,10 @@ class ImageStore(Store):
     Whatever names an image may be its reference (``debian:12``), the digest of its manifest or configuration, or the
     first digits of either.
     """
+
+    def __init__(self, engine: Engine, choice: Choice, plugins: PluginManager) -> None:
+        super().__init__(engine, choice, plugins)
+        self._lock = ImageLock(None if self.path is None else self.path / "images.lock")
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -344,10 +349,6 @@ class ImageStore(Store):
             write_layer(tree, changes, out, progress=progress)
 
     # -- below -------------------------------------------------------------------------------------------------------
-
-    @functools.cached_property
-    def _lock(self) -> ImageLock:
-        return ImageLock(None if self.path is None else self.path / "images.lock")
 
     @property
     def _has_tables(self) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from .. import errors
 from ..changeset import Limits, new_hash
 from ._model import INDEX_TYPES, MANIFEST_TYPES, Descriptor, ImageConfig, Index, Manifest, Platform, chain_ids
+from ._reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,7 +101,7 @@ def fetch_image(
     source: BlobSource,
     descriptor: Descriptor,
     *,
-    platform: Platform | None = None,
+    platform: Platform | str | None = None,
     references: Iterable[str] = (),
     progress: Callable[[ProgressEvent], None] | None = None,
     limits: Limits | None = None,
@@ -120,9 +121,10 @@ def fetch_image(
     :raises ImageFormatError: it is damaged, or no image.
     :raises OSError: as the source, and :meth:`overlaykit.store.Store.apply`.
     """
-    return _Fetch(store, source, progress, limits or Limits()).run(
-        descriptor, platform or Platform.here(), list(references)
-    )
+    wanted = Platform.parse(platform) if isinstance(platform, str) else platform or Platform.here()
+    # A name that can be none is found out before anything travels.
+    names = [str(Reference.parse(name)) for name in references]
+    return _Fetch(store, source, progress, limits or Limits()).run(descriptor, wanted, names)
 
 
 class _Fetch:
@@ -241,7 +243,7 @@ class _Fetch:
     def _download(self, layer: Descriptor) -> None:
         with self._store.content.ingest(layer.digest, layer.size, wait=3600) as ingest:
             if ingest.present:
-                ingest.commit()
+                ingest.abort()
                 return
             start = ingest.offset
             with contextlib.closing(self._source.open(layer, start)) as raw:
@@ -255,16 +257,24 @@ class _Fetch:
 
     def _unpack_coming(self, layer: Descriptor, diff_id: str, name: str, parent: str | None) -> None:
         """Unpack while it comes, and keep what comes."""
-        with self._store.content.ingest(layer.digest, layer.size, resume=False, wait=3600) as ingest:
-            if not ingest.present:
-                self._apply(lambda: self._source.open(layer), layer, diff_id, name, parent, tee=ingest)
-                self._moved += layer.size
-                ingest.commit()
-                return
-            ingest.commit()
         content = self._store.content
-        self._shared += layer.size
-        self._apply(lambda: content.open(layer.digest), layer, diff_id, name, parent, tee=None)
+        with content.ingest(layer.digest, layer.size, resume=False, wait=3600) as ingest:
+            if ingest.present:
+                ingest.abort()
+            else:
+                self._apply(lambda: self._source.open(layer), layer, diff_id, name, parent, tee=ingest)
+                if ingest.offset == layer.size:
+                    self._moved += layer.size
+                    ingest.commit()
+                    return
+                # Another one has unpacked the same layer out of another blob meanwhile.
+                ingest.abort()
+        if content.exists(layer.digest):
+            self._shared += layer.size
+        else:
+            self._download(layer)
+        if not self._store.has(name):
+            self._apply(lambda: content.open(layer.digest), layer, diff_id, name, parent, tee=None)
 
     def _apply(
         self,
@@ -289,8 +299,8 @@ class _Fetch:
                 progress=lambda done: self._tell(ProgressEvent("unpack", layer.digest, done, layer.size)),
             )
         except errors.ExistsError:
-            # Another process has unpacked the same layer meanwhile.
-            if tee is not None or not self._store.has(name):
+            # Another one has unpacked the same layer meanwhile.
+            if not self._store.has(name):
                 raise
 
 

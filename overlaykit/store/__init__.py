@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._content import ContentStore
 from ._diff import LayerDescriptor
+from ._engine import Engine
 from ._ingest import Ingest
 from ._layers import LABEL_BLOB, LABEL_DIFF_ID, LayerInfo
 from ._open import FORMAT, open_as, open_store
@@ -15,6 +16,7 @@ __all__ = [
     "LABEL_BLOB",
     "LABEL_DIFF_ID",
     "ContentStore",
+    "Engine",
     "Ingest",
     "LayerDescriptor",
     "LayerInfo",

@@ -96,6 +96,11 @@ class Filter:
         return "".join(f" AND {part}" for part in parts), values
 
 
+def keep(connection: sqlite3.Connection, key: str) -> None:
+    """Let a snapshot outlive whoever made it."""
+    connection.execute("UPDATE snapshots SET transient = 0 WHERE key = ?", (key,))
+
+
 def now() -> int:
     """Return the time in microseconds since the epoch."""
     return time.time_ns() // 1000

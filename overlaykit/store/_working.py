@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from .. import errors
+from . import _rows
 from ._names import show
 
 if TYPE_CHECKING:
@@ -88,6 +89,17 @@ class Working:
             self._engine.remove(self._engine.find(self.key), owner=self)
         self._done = "discarded"
         self._held.close()
+
+    def keep(self) -> SnapshotInfo:
+        """Let it stay, an active snapshot like any other under its key. Its tree is closed."""
+        self._check()
+        with self._engine.metadata.write(durable=True) as connection:
+            _rows.keep(connection, self.key)
+        if self._tree is not None:
+            self._tree.close()
+        self._done = "kept"
+        self._held.close()
+        return self._info
 
     def _check(self) -> None:
         if self._done:

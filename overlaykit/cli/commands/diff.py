@@ -1,0 +1,26 @@
+"""``overlaykit diff``: what a container changes of its image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import changes
+
+if TYPE_CHECKING:
+    import argparse
+
+    from .._context import Context
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("key", metavar="NAME", help="the container")
+
+
+def run(context: Context, arguments: argparse.Namespace) -> int:
+    """Write the changes in tree order: A, M or D, the path, and what of a modified path differs."""
+    with context.open_store() as store:
+        store.open_container(arguments.key)
+    return changes.run(context, arguments)

@@ -1,0 +1,59 @@
+"""``overlaykit inspect``: everything about an image or a container, as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._image import as_json, container_json
+
+if TYPE_CHECKING:
+    import argparse
+
+    from .._context import Context
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("name", metavar="NAME", help="an image or a container")
+
+
+def run(context: Context, arguments: argparse.Namespace) -> int:
+    """Write a JSON document: a container's where there is one of this name, else an image's."""
+    from ...errors import NotFoundError
+    from ...image import chain_ids
+
+    output = context.output
+    with context.open_store() as store:
+        try:
+            container = store.open_container(arguments.name)
+        except NotFoundError:
+            image = store.image(arguments.name)
+            manifest, config = store.manifest(image), store.config(image)
+            document = as_json(image)
+            document["config_document"] = dict(config.document)
+            document["annotations"] = dict(manifest.annotations)
+            document["layers"] = [
+                {**layer.document(), "diff_id": diff_id, "chain_id": chain_id}
+                for layer, diff_id, chain_id in zip(
+                    manifest.layers, config.diff_ids, chain_ids(config.diff_ids), strict=True
+                )
+            ]
+        else:
+            usage = store.usage(container.name)
+            document = {
+                **container_json(container.info),
+                "parent": store.stat(container.name).parent,
+                "usage": {"bytes": usage.bytes, "inodes": usage.inodes},
+            }
+    if output.json or not output.terminal:
+        output.document(document)
+    else:
+        import json
+
+        from .._text import printable
+
+        for line in json.dumps(document, indent=2).splitlines():
+            output.line(printable(line))
+    return 0
