@@ -324,13 +324,8 @@ class TarReader:
         for _ in self._stored(self._left):
             pass
         self._left = self._padding
-        try:
-            for _ in self._stored(self._padding):
-                pass
-        except errors.LayerFormatError:
-            # umoci 0.4 ends a layer with its last file's last byte, and everybody reads that: nothing is lost.
-            if len(self._buffer):
-                raise
+        for _ in self._stored(self._padding):
+            pass
         self._advance(self._at)
         self._at = 0
 

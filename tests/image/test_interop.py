@@ -139,10 +139,10 @@ def test_we_read_what_umoci_writes(stocked: ImageStore, tmp_path: Path) -> None:
     need_root()
     layout = tmp_path / "layout"
     save(stocked, [TOP_NAME], layout, form="oci")
-    (tmp_path / "new").write_text("by umoci")
-    umoci("insert", "--image", f"{layout}:{TOP_NAME}", "--tag", "localhost/more:1", tmp_path / "new", "/new")
+    umoci("unpack", "--image", f"{layout}:{TOP_NAME}", tmp_path / "bundle")
+    (tmp_path / "bundle" / "rootfs" / "new").write_text("by umoci")
+    umoci("repack", "--image", f"{layout}:localhost/more:1", tmp_path / "bundle")
     load(stocked, layout)
-    umoci("unpack", "--image", f"{layout}:localhost/more:1", tmp_path / "bundle")
     assert files_in(tmp_path / "bundle" / "rootfs") == TREE | {"new": b"by umoci"}
     assert tree_of(stocked, "localhost/more:1") == TREE | {"new": b"by umoci"}
 
