@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from ._records import Image
     from ._store import ImageStore
 
-__all__ = ["Container", "ContainerInfo", "containers", "make_container", "open_container"]
+__all__ = [
+    "Container",
+    "ContainerInfo",
+    "add_layer",
+    "containers",
+    "make_container",
+    "open_container",
+    "source_date_epoch",
+    "timestamp",
+]
 
 _IMAGE = "overlaykit.container.image"
 _REFERENCE = "overlaykit.container.reference"
@@ -103,7 +112,7 @@ class Container:
         :raises ImageReferenceError: the name can be none.
         """
         with self._store.adding():
-            return _commit(self, reference, author, message, config or {}, compression, _epoch(epoch))
+            return _commit(self, reference, author, message, config or {}, compression, source_date_epoch(epoch))
 
     def copy_in(self, source: str | os.PathLike[str] | BinaryIO, path: str = "") -> None:
         """Copy a file or a tree of this machine into it, with its attributes; directories merge.
@@ -220,12 +229,8 @@ def _commit(
         layer = store.diff(container.name, ingest, compression=compression, epoch=epoch)  # type: ignore[arg-type]
         ingest.commit()
     diff_ids = (*base.diff_ids, layer.diff_id)
-    _add_layer(store, image.top, chain_ids(diff_ids)[-1], layer)
-    moment = (
-        datetime.datetime.fromtimestamp(epoch, datetime.UTC)
-        if epoch is not None
-        else datetime.datetime.now(datetime.UTC)
-    )
+    add_layer(store, image.top, chain_ids(diff_ids)[-1], layer)
+    moment = timestamp(epoch, datetime.datetime.now(datetime.UTC))
     document = _config(base, diff_ids, moment, author, message, changes)
     config_raw = json.dumps(document, separators=(",", ":")).encode()
     config_type = manifest.config.media_type if manifest.media_type != OCI_MANIFEST else OCI_CONFIG
@@ -246,7 +251,8 @@ def _commit(
     )
 
 
-def _epoch(given: int | None) -> int | None:
+def source_date_epoch(given: int | None) -> int | None:
+    """Return the epoch that was given, or else that of the environment."""
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
     if given is not None or not text:
         return given
@@ -267,7 +273,8 @@ def _layer_type(manifest: Manifest, layer: LayerDescriptor) -> str:
     return "application/vnd.docker.image.rootfs.diff.tar" + (f".{end}" if end else "")
 
 
-def _add_layer(store: ImageStore, parent: str | None, name: str, layer: LayerDescriptor) -> None:
+def add_layer(store: ImageStore, parent: str | None, name: str, layer: LayerDescriptor) -> None:
+    """Apply a layer that was just written, unless it is here."""
     if store.has(name):
         return
     content = store.content
@@ -283,15 +290,20 @@ def _add_layer(store: ImageStore, parent: str | None, name: str, layer: LayerDes
         )
 
 
+def timestamp(epoch: int | None, now: datetime.datetime) -> str:
+    """Return a time as RFC 3339 has it."""
+    moment = now if epoch is None else datetime.datetime.fromtimestamp(epoch, datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".") + "Z"
+
+
 def _config(
     base: ImageConfig,
     diff_ids: tuple[str, ...],
-    moment: datetime.datetime,
+    created: str,
     author: str,
     message: str,
     changes: Mapping[str, Any],
 ) -> dict[str, Any]:
-    created = moment.strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".") + "Z"
     entry = {"created": created, "created_by": "overlaykit commit"}
     if author:
         entry["author"] = author

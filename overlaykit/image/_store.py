@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
 from ..changeset import Limits
@@ -298,6 +298,32 @@ class ImageStore(Store):
 
         names = [references] if isinstance(references, str) else references
         return save(self, names, target, form=form, compression=compression, progress=progress)
+
+    def create_image(
+        self,
+        key: str,
+        reference: str | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+        platform: str | None = None,
+        compression: str = "gzip",
+        epoch: int | None = None,
+    ) -> Image:
+        """Make an image of a snapshot: a layer of it, and one of each that it stands on; it stays what it is.
+
+        :param key: the snapshot, best a committed one.
+        :param reference: a name for the image.
+        :param config: the image's ``config``, as ``{"Cmd": ["sh"]}``.
+        :param platform: as ``linux/amd64``; ``None`` for this machine's.
+        :param compression: of the layers: ``"gzip"``, ``"zstd"`` or ``"none"``.
+        :param epoch: as for :meth:`Container.commit`.
+        :raises NotFoundError: there is no such snapshot.
+        :raises ChangesetError: something in it cannot be in a layer.
+        :raises ImageReferenceError: the name can be none.
+        """
+        from ._create import create_image
+
+        return create_image(self, key, reference, config or {}, platform, compression, epoch)
 
     # -- taking in ---------------------------------------------------------------------------------------------------
 

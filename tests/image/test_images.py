@@ -319,6 +319,51 @@ def test_the_export_is_the_flat_tree(store: ImageStore) -> None:
     assert not any(".wh." in name or "motd" in name for name in names)
 
 
+def test_a_plain_snapshot_becomes_an_image(store: ImageStore) -> None:
+    for name, parent in (("one", None), ("two", "one")):
+        with store.snapshot(parent) as working:
+            working.tree.write_bytes(name, name.encode())
+            working.commit(name)
+    image = store.create_image("two", "mine", config={"Cmd": ["one"]}, platform="linux/arm64", epoch=1_600_000_000)
+    assert (image.layers, image.platform) == (2, "linux/arm64")
+    assert store.config("mine").document["config"] == {"Cmd": ["one"]}
+    assert store.create_image("two", epoch=1_600_000_000, config={"Cmd": ["one"]}, platform="linux/arm64") == image
+    with store.container("mine") as box:
+        assert sorted(box.tree.listdir()) == ["one", "two"]
+    store.remove_image("mine")
+    assert snapshots(store) == {"one", "two"}
+
+
+@pytest.mark.parametrize("driver", ["directory", "overlayfs"])
+def test_a_killed_fetch_leaves_nothing_wrong(tmp_path: Path, driver: str) -> None:
+    made = make_image([BASE, APP])
+    try:
+        overlaykit.open_store(tmp_path / "store", driver=driver, durability="none").close()
+    except errors.DriverUnavailableError as error:
+        pytest.skip(f"no driver {driver}: {error}")
+    process = os.fork()
+    if not process:
+        try:
+            child = overlaykit.open_store(tmp_path / "store", durability="none")
+            source = Source(made)
+
+            def die(event: ProgressEvent) -> None:
+                if event.digest == digest(made.layers[1]):
+                    os.kill(os.getpid(), 9)
+
+            fetch_image(child, source, source.descriptor, references=["app"], progress=die)
+        finally:
+            os._exit(1)
+    assert os.waitpid(process, 0)[1] == 9
+    with overlaykit.open_store(tmp_path / "store", durability="none") as store:
+        assert store.images() == []
+        assert store.damaged == []
+        assert fetch(store, made, "app").image.layers == 2
+        store.remove_image("app")
+        assert snapshots(store) == set()
+        assert list(store.content.walk()) == []
+
+
 # -- what goes wrong -----------------------------------------------------------------------------------------------
 
 
