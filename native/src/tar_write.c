@@ -7,10 +7,17 @@
 
 enum { WHERE = 64 };
 
-static int create(int directory, const char *name)
+/* What creation gives a file in this directory; the same for all of a run. */
+struct given {
+    int known;
+    uid_t uid;
+    gid_t gid;
+};
+
+static int create(int directory, const char *name, mode_t mode)
 {
     int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    int fd = openat(directory, name, flags, 0600);
+    int fd = openat(directory, name, flags, mode);
     if (fd >= 0 || errno != EEXIST)
         return fd >= 0 ? fd : -errno;
     if (unlinkat(directory, name, 0)) {
@@ -21,7 +28,7 @@ static int create(int directory, const char *name)
         if (result < 0)
             return result;
     }
-    fd = openat(directory, name, flags, 0600);
+    fd = openat(directory, name, flags, mode);
     return fd >= 0 ? fd : -errno;
 }
 
@@ -39,20 +46,33 @@ static int write_all(int fd, const uint8_t *data, size_t size)
     return 0;
 }
 
-static int write_one(int directory, const uint8_t *data, const struct ok_tar_entry *entry, const char *name, int owners)
+static int write_one(int directory, const uint8_t *data, const struct ok_tar_entry *entry, const char *name, int owners,
+                     struct given *given)
 {
-    int fd = create(directory, name);
+    uid_t uid = (uid_t)entry->uid;
+    gid_t gid = (gid_t)entry->gid;
+    /* Where the owner is right from the start, the mode may be too; otherwise nobody else gets at it meanwhile. */
+    int right = !owners || (given->known && given->uid == uid && given->gid == gid);
+    int fd = create(directory, name, right ? entry->mode & 0777 : 0600);
     if (fd < 0)
         return fd;
+    struct stat made;
+    if (fstat(fd, &made)) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    *given = (struct given){.known = 1, .uid = made.st_uid, .gid = made.st_gid};
+    int foreign = owners && (made.st_uid != uid || made.st_gid != gid);
     struct timespec times[2] = {
         {.tv_sec = entry->seconds, .tv_nsec = (long)entry->nsec},
         {.tv_sec = entry->seconds, .tv_nsec = (long)entry->nsec},
     };
     int result = write_all(fd, data, (size_t)entry->size);
     /* The owner before the mode: changing it clears set-uid. */
-    if (result == 0 && owners && fchown(fd, (uid_t)entry->uid, (gid_t)entry->gid))
+    if (result == 0 && foreign && fchown(fd, uid, gid))
         result = -errno;
-    if (result == 0 && fchmod(fd, (mode_t)entry->mode))
+    if (result == 0 && (foreign || (made.st_mode & 07777) != entry->mode) && fchmod(fd, (mode_t)entry->mode))
         result = -errno;
     if (result == 0 && futimens(fd, times))
         result = -errno;
@@ -64,10 +84,11 @@ static int write_one(int directory, const uint8_t *data, const struct ok_tar_ent
 int ok_tar_write(int directory, const uint8_t *buffer, const struct ok_tar_entry *entries, size_t count, const char *names,
                  int owners, size_t *failed)
 {
+    struct given given = {0};
     for (size_t i = 0; i < count; i++) {
         const struct ok_tar_entry *entry = &entries[i];
         const char *name = names + entry->path + entry->directory_size + (entry->directory_size ? 1 : 0);
-        int result = write_one(directory, buffer + entry->data, entry, name, owners);
+        int result = write_one(directory, buffer + entry->data, entry, name, owners, &given);
         if (result < 0) {
             *failed = i;
             return result;

@@ -410,6 +410,34 @@ def test_writes_a_run(tmp_path: Path) -> None:
     assert (stat.S_IMODE(other.st_mode), other.st_mtime_ns, other.st_size) == (0, -5_250_000_000, 0)
 
 
+@pytest.mark.parametrize("mask", [0, 0o022, 0o077])
+def test_owners_and_modes_of_a_run_are_right_one_by_one(tmp_path: Path, mask: int) -> None:
+    root = os.geteuid() == 0
+    group = 77 if root else os.getegid()
+    if root:
+        os.chown(tmp_path, -1, group)
+    tmp_path.chmod(0o2777)
+    me = os.geteuid(), group
+    wanted = [
+        (uid, gid, mode)
+        for mode in (0o644, 0o4711, 0, 0o777, 0o2666, 0o1600, 0o400)
+        for uid, gid in ((me, (5, 6), me, (me[0], 6), (5, group)) if root else (me, me))
+    ]
+    before = os.umask(mask)
+    try:
+        _write(
+            tmp_path,
+            *(
+                block(b"%03d" % n, mode=number(mode, 8), uid=number(uid, 8), gid=number(gid, 8), size=1) + padded(b"x")
+                for n, (uid, gid, mode) in enumerate(wanted)
+            ),
+        )
+    finally:
+        os.umask(before)
+    found = [path.stat() for path in sorted(tmp_path.iterdir())]
+    assert [(one.st_uid, one.st_gid, stat.S_IMODE(one.st_mode)) for one in found] == wanted
+
+
 def test_writes_in_place_of_what_is_there(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("mine")
