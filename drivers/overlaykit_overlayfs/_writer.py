@@ -48,7 +48,8 @@ class UpperWriter(HostWriter):
         try:
             os.stat(name, dir_fd=parent, follow_symlinks=False)
         except FileNotFoundError:
-            self.remove(path)
+            self._drop(path)
+            super().remove(path)
             self._late[path] = target
             return
         self._drop(path)
@@ -78,7 +79,8 @@ class UpperWriter(HostWriter):
         os.setxattr(b"/proc/self/fd/%d/%s" % (parent, name), self._prefix + b"opaque", b"y")
 
     def directory(self, path: bytes, attributes: NodeAttributes) -> None:
-        self._drop(path)
+        if path in self._late:
+            self._drop(path)
         super().directory(path, attributes)
 
     def file(self, path: bytes, attributes: NodeAttributes, size: int) -> FileSink:
@@ -108,18 +110,29 @@ class UpperWriter(HostWriter):
         super().settle(given)
         if not self._late:
             return
-        self.forget()
+        self._link_late(list(self._late))
         with self._merged() as tree:
-            for path, target in self._late.items():
-                if tree.exists(path, follow_symlinks=False):
-                    tree.unlink(path)
-                tree.link(target, path)
             for path, mtime in given:
                 tree.utime(path, ns=(mtime, mtime), follow_symlinks=False)
 
+    def _link_late(self, paths: Iterable[bytes]) -> None:
+        self.forget()
+        with self._merged() as tree:
+            for path in paths:
+                if tree.exists(path, follow_symlinks=False):
+                    if tree.is_dir(path, follow_symlinks=False):
+                        tree.rmtree(path)
+                    else:
+                        tree.unlink(path)
+                tree.link(self._late.pop(path), path)
+
     def _drop(self, path: bytes) -> None:
-        """Something takes the place of a link that waits, or of a directory that holds some."""
-        if self._late:
-            below = path + b"/"
-            for late in [late for late in self._late if late == path or late.startswith(below)]:
-                del self._late[late]
+        """Something takes the place of a link that waits, of its target, or of a directory that holds one."""
+        if not self._late:
+            return
+        below = path + b"/"
+        for late in [late for late in self._late if late == path or late.startswith(below)]:
+            del self._late[late]
+        losing = [late for late, target in self._late.items() if target == path or target.startswith(below)]
+        if losing:
+            self._link_late(losing)

@@ -128,6 +128,7 @@ class _Machine:
         self._root = Node(b"", None)
         self._root.put = Put.DIRECTORY
         self._known: dict[bytes, Node] = {b"": self._root}
+        self._belows: dict[bytes, Node | None] = {}
         self._root_given = False
         self.whiteouts: list[bytes] = []
         self.bytes = 0
@@ -152,7 +153,8 @@ class _Machine:
         """Take any other member."""
         if is_whiteout(entry.path):
             self.whiteouts.append(entry.path)
-            self.hide(entry.path)
+            if not self._final:
+                self.hide(entry.path)
             return
         if entry.kind is TarKind.SOCKET:
             self.skipped += 1
@@ -209,8 +211,8 @@ class _Machine:
             raise self._no_target(entry)
         node = above.children.get(last)
         target = _join(above.path, last)
-        if target == path:
-            raise _refused(entry.path, "is a hard link to itself")
+        if target == path or target.startswith(path + b"/"):
+            raise _refused(entry.path, "is a hard link to itself, or to what is below it")
         if not above.has_put(last):
             found = self._look(above.child(last))
             if found is None:
@@ -245,12 +247,14 @@ class _Machine:
     def _put_directory(self, parent: Node, name: bytes, attributes: NodeAttributes) -> Node:
         node = parent.child(name)
         if node.put is not Put.DIRECTORY:
-            fresh = parent.has_put(name)
-            self._replace(parent, name)
-            node = parent.child(name)
+            if parent.has_put(name):
+                # Where a file of this layer was, nothing of below comes back.
+                self._replace(parent, name)
+                node = parent.child(name)
+                node.fresh = True
+            elif node.seen:
+                self._known = {b"": self._root}
             node.put = Put.DIRECTORY
-            # Where a file of this layer was, nothing of below comes back.
-            node.fresh = fresh
         self._give(node, attributes)
         return node
 
@@ -268,6 +272,9 @@ class _Machine:
             return
         if node.put is not Put.NOTHING or node.seen or node.seen_below:
             self._known = {b"": self._root}
+        if node.put is Put.DIRECTORY:
+            # A writer may hold on to directories that it was given.
+            self._writer.remove(node.path)
         seen = node.seen
         node.forget()
         if seen:
@@ -290,7 +297,7 @@ class _Machine:
         hidden = name[len(_WHITEOUT) :]
         if hidden in (b"", b".", b".."):
             raise _refused(path, "is a whiteout of nothing")
-        directory = self._find(components, path)
+        directory = self._below(components)
         if directory is None:
             return
         if name == _OPAQUE:
@@ -306,6 +313,49 @@ class _Machine:
             directory.hidden.add(hidden)
         if late and not self._final:
             raise _TooLateError
+
+    def _below(self, components: list[bytes]) -> Node | None:
+        """Return the directory of the layers below that a whiteout's path leads to, ``None`` where there is none.
+
+        Whiteouts speak of the layers below alone: nothing that this layer puts leads them elsewhere.
+        """
+        key = b"/".join(components)
+        if key not in self._belows:
+            self._belows[key] = self._find_below(components)
+        return self._belows[key]
+
+    def _find_below(self, components: list[bytes]) -> Node | None:
+        node, links, pending = self._root, 0, components[::-1]
+        while pending:
+            name = pending.pop()
+            if name in (b"", b"."):
+                continue
+            if name == b"..":
+                node = node.parent or self._root
+                continue
+            child = node.child(name)
+            found = self._stat(child.path)
+            if found is None or not (stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+                return None
+            hidden = child.is_hidden()
+            if stat.S_ISDIR(found.st_mode):
+                if hidden:
+                    return None
+                node = child
+                continue
+            if hidden and not self._final:
+                # What comes first counts by depth, not by the place in the archive.
+                raise _TooLateError
+            links += 1
+            if hidden or links > _LINKS:
+                return None
+            child.see()
+            assert self._lower is not None
+            target = os.fsencode(self._lower.readlink(child.path))
+            if target.startswith(b"/"):
+                node = self._root
+            pending.extend(target.split(b"/")[::-1])
+        return node
 
     def settle(self) -> None:
         """Hide what whiteouts hide, and set the times of directories."""

@@ -145,6 +145,9 @@ class HostWriter(LayerWriter):
 
     def remove(self, path: bytes) -> None:
         self.forget()
+        if self._heirs:
+            below = path + b"/"
+            self._heirs = {heir for heir in self._heirs if heir != path and not heir.startswith(below)}
         parent, name = self._at(path)
         self._clear(parent, name)
 
