@@ -79,7 +79,8 @@ class UpperWriter(HostWriter):
         os.setxattr(b"/proc/self/fd/%d/%s" % (parent, name), self._prefix + b"opaque", b"y")
 
     def directory(self, path: bytes, attributes: NodeAttributes) -> None:
-        if path in self._late:
+        if path in self._late or path in self._late.values():
+            # Not where it is a parent of one: a directory given for a directory takes nothing away.
             self._drop(path)
         super().directory(path, attributes)
 

@@ -8,6 +8,7 @@ raised.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from dataclasses import dataclass
@@ -334,7 +335,7 @@ class _Machine:
                 node = node.parent or self._root
                 continue
             child = node.child(name)
-            found = self._stat(child.path)
+            found = self._below_at(child)
             if found is None or not (stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode)):
                 return None
             hidden = child.is_hidden()
@@ -360,7 +361,7 @@ class _Machine:
     def settle(self) -> None:
         """Hide what whiteouts hide, and set the times of directories."""
         for node in list(self._root.walk()):
-            if (node.opaque or node.hidden or node.fresh) and not node.is_hidden():
+            if (node.opaque or node.hidden or node.fresh) and not node.is_hidden() and not node.is_replaced():
                 self._settle(node)
         if not self._root_given and self._lower is None:
             self._give(self._root, _IMPLICIT)
@@ -376,8 +377,7 @@ class _Machine:
         for name in sorted(node.hidden):
             child = node.children.get(name)
             if not node.has_put(name):
-                below = self._stat(_join(node.path, name))
-                if below is not None:
+                if self._below_at(node.child(name)) is not None:
                     self._make(node)
                     self._writer.hide(_join(node.path, name))
             elif child is not None and child.put is Put.DIRECTORY and self._is_lower_directory(child):
@@ -491,21 +491,25 @@ class _Machine:
         """Return what the layers below have at a path, as far as this layer does not hide it."""
         if self._lower is None or node.is_hidden():
             return None
-        found = self._stat(node.path)
+        found = self._below_at(node)
         if found is not None and see:
             node.see()
         return found
 
-    def _stat(self, path: bytes) -> os.stat_result | None:
-        if self._lower is None:
-            return None
-        try:
-            return self._lower.stat(path, follow_symlinks=False)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+    def _below_at(self, node: Node) -> os.stat_result | None:
+        """Return what the layers below have at a path, whatever this layer does, and following no symbolic link."""
+        if node.below is ...:
+            node.below = None
+            if self._lower is not None:
+                if node.parent is None:
+                    node.below = self._lower.stat("")
+                elif self._is_lower_directory(node.parent):
+                    with contextlib.suppress(FileNotFoundError):
+                        node.below = self._lower.stat(node.path, follow_symlinks=False)
+        return node.below
 
     def _is_lower_directory(self, node: Node) -> bool:
-        found = self._stat(node.path)
+        found = self._below_at(node)
         return found is not None and stat.S_ISDIR(found.st_mode)
 
     def _attributes(self, path: bytes) -> NodeAttributes:

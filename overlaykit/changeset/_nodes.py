@@ -6,7 +6,9 @@ import enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
+    from types import EllipsisType
 
 __all__ = ["Node", "Put"]
 
@@ -32,11 +34,13 @@ class Node:
     :ivar hidden: names in this directory that the layer hides from the layers below.
     :ivar opaque: whether the layer hides all of them.
     :ivar fresh: whether nothing of the layers below may show in this directory that the layer put here.
+    :ivar below: what the layers below have at this path; not asked yet: ``...``.
     :ivar seen: whether a decision rests on what the layers below have at this path.
     :ivar seen_below: the same of a path below this one.
     """
 
     __slots__ = (
+        "below",
         "children",
         "files",
         "fresh",
@@ -64,6 +68,7 @@ class Node:
         self.fresh = False
         self.seen = False
         self.seen_below = False
+        self.below: os.stat_result | None | EllipsisType = ...
 
     @property
     def path(self) -> bytes:
@@ -100,6 +105,15 @@ class Node:
         node = self
         while node.parent is not None:
             if node.parent.opaque or node.parent.fresh or node.name in node.parent.hidden:
+                return True
+            node = node.parent
+        return False
+
+    def is_replaced(self) -> bool:
+        """Tell whether the layer put something that is no directory at this path, or above it."""
+        node = self
+        while node.parent is not None:
+            if node.put is not Put.DIRECTORY and node.parent.has_put(node.name):
                 return True
             node = node.parent
         return False
