@@ -68,7 +68,7 @@ class Node:
         self.fresh = False
         self.seen = False
         self.seen_below = False
-        self.below: os.stat_result | None | EllipsisType = ...
+        self.below: os.stat_result | EllipsisType | None = ...
 
     @property
     def path(self) -> bytes:
