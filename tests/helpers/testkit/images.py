@@ -133,7 +133,7 @@ def pack(directory: Path, archive: Path, mode: str = "w") -> Path:
 
     :param mode: as :func:`tarfile.open` has it, ``"w:gz"`` to compress.
     """
-    with tarfile.open(archive, mode, format=tarfile.GNU_FORMAT) as out:
+    with tarfile.open(archive, mode, format=tarfile.GNU_FORMAT) as out:  # type: ignore[call-overload]
         for name in sorted(os.listdir(directory)):
             out.add(directory / name, f"./{name}")
     return archive
@@ -148,7 +148,9 @@ def write_docker_archive(path: Path, images: Mapping[str, MadeImage]) -> Path:
             info.size = len(data)
             out.addfile(info, io.BytesIO(data))
 
-        listed, places, repositories = [], {}, {}
+        listed: list[dict[str, Any]] = []
+        places: dict[bytes, str] = {}
+        repositories: dict[str, dict[str, str]] = {}
         for number, (name, image) in enumerate(images.items()):
             names = []
             for position, plain in enumerate(image.plain):

@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 __all__ = [
     "Entry",
@@ -55,17 +56,17 @@ def _bytes(text: str | bytes) -> bytes:
     return text.encode() if isinstance(text, str) else text
 
 
-def f(path: str | bytes, data: str | bytes = "", **more: object) -> Entry:
+def f(path: str | bytes, data: str | bytes = "", **more: Any) -> Entry:
     """Return a file."""
     return replace(Entry("file", _bytes(path), _bytes(data)), **more)
 
 
-def d(path: str | bytes, **more: object) -> Entry:
+def d(path: str | bytes, **more: Any) -> Entry:
     """Return a directory."""
     return replace(Entry("directory", _bytes(path), mode=0o755), **more)
 
 
-def s(path: str | bytes, target: str | bytes, **more: object) -> Entry:
+def s(path: str | bytes, target: str | bytes, **more: Any) -> Entry:
     """Return a symbolic link."""
     return replace(Entry("symlink", _bytes(path), target=_bytes(target), mode=0o777), **more)
 

@@ -24,7 +24,7 @@ _SECONDS = 60
 
 def run_tool(*words: str | os.PathLike[str], **environment: str) -> str:
     """Run a program and return its output; the test fails with what it says where it fails."""
-    command = [need_tool(os.fspath(words[0])), *map(os.fspath, words[1:])]
+    command = [need_tool(os.fspath(words[0])), *(os.fspath(word) for word in words[1:])]
     ran = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
