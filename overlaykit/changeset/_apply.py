@@ -190,7 +190,10 @@ class _Machine:
         parent.files.add(name)
 
     def _file(self, entry: TarEntry, path: bytes, reader: TarReader) -> None:
-        self._limits.check("expanded", entry.size, f"{_show(entry.path)} is longer")
+        # The stream counts what is stored; holes come on top of that.
+        self._limits.check(
+            "expanded", self.bytes + entry.size, f"the layer's files up to {_show(entry.path)} are longer"
+        )
         sink = self._writer.file(path, entry.attributes, entry.size)
         try:
             for piece in reader.data():
