@@ -18,7 +18,7 @@ from .plugin import CAPABILITIES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from overlaykit.driver import Change, DriverConfig, SnapshotId, Usage
+    from overlaykit.driver import Change, DriverConfig, LayerWriter, SnapshotId, Usage
 
 __all__ = ["MemoryDriver"]
 
@@ -77,6 +77,11 @@ class MemoryDriver(Driver):
     def tree(self, id: SnapshotId, *, readonly: bool) -> MemoryTree:
         snapshot = self._get(id)
         return MemoryTree(snapshot, readonly=readonly or snapshot.frozen)
+
+    def writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
+        from ._writer import MemoryWriter
+
+        return MemoryWriter(self.tree(id, readonly=False))
 
     def usage(self, id: SnapshotId) -> Usage:
         return usage(self._get(id))

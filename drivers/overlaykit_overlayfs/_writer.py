@@ -22,8 +22,8 @@ class UpperWriter(HostWriter):
 
     (The kernel's Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".)
 
-    A hard link to a file that only a layer below has waits for the end and is made in the merged view, which copies the
-    file up with all its names.
+    A hard link to a file that only a layer below has waits for the end, or until something takes the file's place, and
+    is made in the merged view, which copies the file up with all its names.
 
     :param root: a descriptor of the upper directory; closed with the writer.
     :param attributes: what overlayfs's own attributes begin with.
@@ -35,6 +35,8 @@ class UpperWriter(HostWriter):
         self._prefix = attributes.encode()
         self._merged = merged
         self._late: dict[bytes, bytes] = {}
+        self._watched: set[bytes] = set()
+        """The paths of links that wait and of what they lead to, with all above them."""
 
     def attribute(self, name: bytes) -> bytes:
         # What a layer has under overlayfs's names is data: the kernel takes the escaped form for that.
@@ -50,7 +52,7 @@ class UpperWriter(HostWriter):
         except FileNotFoundError:
             self._drop(path)
             super().remove(path)
-            self._late[path] = target
+            self._wait(path, target)
             return
         self._drop(path)
         super().link(path, target)
@@ -79,9 +81,7 @@ class UpperWriter(HostWriter):
         os.setxattr(b"/proc/self/fd/%d/%s" % (parent, name), self._prefix + b"opaque", b"y")
 
     def directory(self, path: bytes, attributes: NodeAttributes) -> None:
-        if path in self._late or path in self._late.values():
-            # Not where it is a parent of one: a directory given for a directory takes nothing away.
-            self._drop(path)
+        self._drop(path, directory=True)
         super().directory(path, attributes)
 
     def file(self, path: bytes, attributes: NodeAttributes, size: int) -> FileSink:
@@ -107,33 +107,44 @@ class UpperWriter(HostWriter):
         super().remove(path)
 
     def settle(self, directories: Iterable[tuple[bytes, int]]) -> None:
-        given = list(directories)
-        super().settle(given)
-        if not self._late:
-            return
-        self._link_late(list(self._late))
-        with self._merged() as tree:
-            for path, mtime in given:
-                tree.utime(path, ns=(mtime, mtime), follow_symlinks=False)
+        if self._late:
+            self._link_late()
+        super().settle(directories)
 
-    def _link_late(self, paths: Iterable[bytes]) -> None:
+    def _link_late(self) -> None:
         self.forget()
         with self._merged() as tree:
-            for path in paths:
+            for path, target in self._late.items():
                 if tree.exists(path, follow_symlinks=False):
                     if tree.is_dir(path, follow_symlinks=False):
                         tree.rmtree(path)
                     else:
                         tree.unlink(path)
-                tree.link(self._late.pop(path), path)
+                tree.link(target, path)
+        self._late.clear()
+        self._watched.clear()
 
-    def _drop(self, path: bytes) -> None:
-        """Something takes the place of a link that waits, of its target, or of a directory that holds one."""
-        if not self._late:
+    def _wait(self, path: bytes, target: bytes) -> None:
+        self._late[path] = target
+        for one in (path, target):
+            while one and one not in self._watched:
+                self._watched.add(one)
+                one = one.rpartition(b"/")[0]
+
+    def _drop(self, path: bytes, *, directory: bool = False) -> None:
+        """Something takes the place of a link that waits, of a directory that holds some, or of what one leads to.
+
+        :param directory: it is a directory, which takes nothing from one that is there.
+        """
+        if path not in self._watched:
             return
-        below = path + b"/"
-        for late in [late for late in self._late if late == path or late.startswith(below)]:
-            del self._late[late]
-        losing = [late for late, target in self._late.items() if target == path or target.startswith(below)]
-        if losing:
-            self._link_late(losing)
+        self._late.pop(path, None)
+        if not directory:
+            for late in [late for late in self._late if _is_below(late, path)]:
+                del self._late[late]
+        if any(target == path or (not directory and _is_below(target, path)) for target in self._late.values()):
+            self._link_late()
+
+
+def _is_below(path: bytes, directory: bytes) -> bool:
+    return path.startswith(directory + b"/")

@@ -21,6 +21,9 @@ __all__ = ["TYPES", "TreeWriter"]
 TYPES = {NodeKind.FIFO: stat.S_IFIFO, NodeKind.CHARACTER: stat.S_IFCHR, NodeKind.BLOCK: stat.S_IFBLK}
 
 
+_DEFAULT_ACL = b"system.posix_acl_default"
+
+
 class TreeWriter(LayerWriter):
     """A writer over the merged tree of the active snapshot, in which hiding is removing.
 
@@ -29,8 +32,14 @@ class TreeWriter(LayerWriter):
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
+        self._heirs: set[bytes] = set()
+        """Directories with a default ACL, which what is made in them would inherit."""
 
     def directory(self, path: bytes, attributes: NodeAttributes) -> None:
+        if any(name == _DEFAULT_ACL for name, _ in attributes.xattrs):
+            self._heirs.add(path)
+        else:
+            self._heirs.discard(path)
         if not path:
             self._attributes(path, attributes)
             return
@@ -40,7 +49,7 @@ class TreeWriter(LayerWriter):
             kind = None
         if kind is None:
             self._tree.mkdir(path, 0o700)
-        self._attributes(path, attributes, clear=kind is not None)
+        self._attributes(path, attributes, clear=kind is not None or self._inherits(path))
 
     def file(self, path: bytes, attributes: NodeAttributes, size: int) -> FileSink:
         self._clear(path)
@@ -55,7 +64,7 @@ class TreeWriter(LayerWriter):
     def node(self, path: bytes, kind: NodeKind, attributes: NodeAttributes, device: int) -> None:
         self._clear(path)
         self._tree.mknod(path, TYPES[kind] | 0o600, device)
-        self._attributes(path, attributes)
+        self._attributes(path, attributes, clear=self._inherits(path))
 
     def link(self, path: bytes, target: bytes) -> None:
         self._clear(path)
@@ -86,6 +95,9 @@ class TreeWriter(LayerWriter):
 
     def close(self) -> None:
         self._tree.close()
+
+    def _inherits(self, path: bytes) -> bool:
+        return bool(self._heirs) and path.rpartition(b"/")[0] in self._heirs
 
     def _kind(self, path: bytes) -> int | None:
         with contextlib.suppress(FileNotFoundError):
@@ -149,4 +161,4 @@ class _Sink:
             self._raw.truncate(self._end)
         finally:
             self._raw.close()
-        self._writer._attributes(self._path, self._node)
+        self._writer._attributes(self._path, self._node, clear=self._writer._inherits(self._path))
