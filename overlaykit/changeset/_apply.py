@@ -8,18 +8,19 @@ raised.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import errors
 from ..driver import NodeAttributes, NodeKind
+from ._below import Below
 from ._nodes import Node, Put
+from ._paths import META, NAME, OPAQUE, WHITEOUT, is_whiteout, join, refused, show
 from ._tar import TarKind, TarReader, TarRun
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable
 
     from ..driver import LayerWriter
@@ -29,16 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Applied", "Restart", "apply_layer"]
 
-_WHITEOUT = b".wh."
-_OPAQUE = b".wh..wh..opq"
-_META = b".wh..wh."
-"""What AUFS kept for itself; Docker's layers of old have some."""
-
 _IMPLICIT = NodeAttributes(0o755)
 _LINKS = 40
 """Symbolic links followed for one path, as the kernel has it."""
-
-_NAME = 255
 
 _NODES = {TarKind.FIFO: NodeKind.FIFO, TarKind.CHARACTER: NodeKind.CHARACTER, TarKind.BLOCK: NodeKind.BLOCK}
 
@@ -111,11 +105,6 @@ def apply_layer(
     return Applied(reader.entries, machine.bytes, machine.skipped)
 
 
-def is_whiteout(path: bytes) -> bool:
-    """Tell whether a path of an archive is a whiteout's or an opaque marker's."""
-    return path.rstrip(b"/").rpartition(b"/")[2].startswith(_WHITEOUT)
-
-
 class _TooLateError(Exception):
     """A whiteout hides what was used before it came."""
 
@@ -123,7 +112,7 @@ class _TooLateError(Exception):
 class _Machine:
     def __init__(self, writer: LayerWriter, lower: Tree | None, limits: Limits, *, final: bool) -> None:
         self._writer = writer
-        self._lower = lower
+        self._lower = Below(lower)
         self._limits = limits
         self._final = final
         self._root = Node(b"", None)
@@ -169,7 +158,7 @@ class _Machine:
         if entry.kind is TarKind.DIRECTORY:
             self._put_directory(parent, name, entry.attributes)
             return
-        path = _join(parent.path, name)
+        path = join(parent.path, name)
         if entry.kind is TarKind.HARDLINK:
             self._link(entry, parent, name, path)
             return
@@ -178,21 +167,21 @@ class _Machine:
             self._file(entry, path, reader)
         elif entry.kind is TarKind.SYMLINK:
             if not entry.target or b"\0" in entry.target:
-                raise _refused(entry.path, "is a symbolic link without a target")
+                raise refused(entry.path, "is a symbolic link without a target")
             self._writer.symlink(path, entry.target, entry.attributes)
             node = parent.child(name)
             node.put, node.target = Put.SYMLINK, entry.target
             return
         else:
             if entry.kind is TarKind.CHARACTER and entry.device == 0:
-                raise _refused(entry.path, "is a character device 0:0, which is overlayfs's whiteout")
+                raise refused(entry.path, "is a character device 0:0, which is overlayfs's whiteout")
             self._writer.node(path, _NODES[entry.kind], entry.attributes, entry.device)
         parent.files.add(name)
 
     def _file(self, entry: TarEntry, path: bytes, reader: TarReader) -> None:
         # The stream counts what is stored; holes come on top of that.
         self._limits.check(
-            "expanded", self.bytes + entry.size, f"the layer's files up to {_show(entry.path)} are longer"
+            "expanded", self.bytes + entry.size, f"the layer's files up to {show(entry.path)} are longer"
         )
         sink = self._writer.file(path, entry.attributes, entry.size)
         try:
@@ -208,25 +197,25 @@ class _Machine:
     def _link(self, entry: TarEntry, parent: Node, name: bytes, path: bytes) -> None:
         where = self._components(entry.target)
         if not where or where[-1] == b"..":
-            raise _refused(entry.path, f"is a hard link to a directory, {_show(entry.target)}")
+            raise refused(entry.path, f"is a hard link to a directory, {show(entry.target)}")
         last = where.pop()
         above = self._find(where, entry.target)
         if above is None:
             raise self._no_target(entry)
         node = above.children.get(last)
-        target = _join(above.path, last)
+        target = join(above.path, last)
         if target == path or target.startswith(path + b"/"):
-            raise _refused(entry.path, "is a hard link to itself, or to what is below it")
+            raise refused(entry.path, "is a hard link to itself, or to what is below it")
         if not above.has_put(last):
             found = self._look(above.child(last))
             if found is None:
                 raise self._no_target(entry)
             if stat.S_ISDIR(found.st_mode):
-                raise _refused(entry.path, f"is a hard link to a directory, {_show(entry.target)}")
+                raise refused(entry.path, f"is a hard link to a directory, {show(entry.target)}")
             # What is only below is copied up into this layer: its parents must be there.
             self._resolve(where, entry.target)
         elif node is not None and node.put is Put.DIRECTORY:
-            raise _refused(entry.path, f"is a hard link to a directory, {_show(entry.target)}")
+            raise refused(entry.path, f"is a hard link to a directory, {show(entry.target)}")
         self._replace(parent, name)
         self._writer.link(path, target)
         if node is not None and node.put is Put.SYMLINK:
@@ -238,13 +227,13 @@ class _Machine:
     @staticmethod
     def _no_target(entry: TarEntry) -> errors.LayerFormatError:
         return errors.LayerFormatError(
-            f"the layer's hard link {_show(entry.path)} leads to {_show(entry.target)}, which is neither below nor "
+            f"the layer's hard link {show(entry.path)} leads to {show(entry.target)}, which is neither below nor "
             "before it in the layer: make the layer again"
         )
 
     def _root_entry(self, entry: TarEntry, components: list[bytes]) -> None:
         if entry.kind is not TarKind.DIRECTORY:
-            raise _refused(entry.path, "is no directory and stands where the root or a parent is")
+            raise refused(entry.path, "is no directory and stands where the root or a parent is")
         node = self._resolve(components, entry.path)
         self._give(node, entry.attributes)
 
@@ -295,16 +284,16 @@ class _Machine:
         """
         components = self._components(path)
         name = components.pop()
-        if name.startswith(_META) and name != _OPAQUE:
+        if name.startswith(META) and name != OPAQUE:
             self.skipped += 1
             return
-        hidden = name[len(_WHITEOUT) :]
+        hidden = name[len(WHITEOUT) :]
         if hidden in (b"", b".", b".."):
-            raise _refused(path, "is a whiteout of nothing")
+            raise refused(path, "is a whiteout of nothing")
         directory = self._below(components)
         if directory is None:
             return
-        if name == _OPAQUE:
+        if name == OPAQUE:
             if directory.opaque:
                 return
             late = directory.seen_below
@@ -338,7 +327,7 @@ class _Machine:
                 node = node.parent or self._root
                 continue
             child = node.child(name)
-            found = self._below_at(child)
+            found = self._lower.at(child)
             if found is None or not (stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode)):
                 return None
             hidden = child.is_hidden()
@@ -354,8 +343,7 @@ class _Machine:
             if hidden or links > _LINKS:
                 return None
             child.see()
-            assert self._lower is not None
-            target = os.fsencode(self._lower.readlink(child.path))
+            target = self._lower.target(child)
             if target.startswith(b"/"):
                 node = self._root
             pending.extend(target.split(b"/")[::-1])
@@ -366,24 +354,24 @@ class _Machine:
         for node in list(self._root.walk()):
             if (node.opaque or node.hidden or node.fresh) and not node.is_hidden() and not node.is_replaced():
                 self._settle(node)
-        if not self._root_given and self._lower is None:
+        if not self._root_given and not self._lower:
             self._give(self._root, _IMPLICIT)
         directories = [(node.path, node.mtime) for node in self._root.walk() if node.put is Put.DIRECTORY]
         self._writer.settle(reversed(directories))
 
     def _settle(self, node: Node) -> None:
         if node.opaque or node.fresh:
-            if self._is_lower_directory(node):
+            if self._lower.is_directory(node):
                 self._make(node)
                 self._writer.hide_children(node.path, node.put_below())
             return
         for name in sorted(node.hidden):
             child = node.children.get(name)
             if not node.has_put(name):
-                if self._below_at(node.child(name)) is not None:
+                if self._lower.at(node.child(name)) is not None:
                     self._make(node)
-                    self._writer.hide(_join(node.path, name))
-            elif child is not None and child.put is Put.DIRECTORY and self._is_lower_directory(child):
+                    self._writer.hide(join(node.path, name))
+            elif child is not None and child.put is Put.DIRECTORY and self._lower.is_directory(child):
                 self._writer.hide_children(child.path, child.put_below())
 
     def _make(self, node: Node) -> None:
@@ -394,19 +382,19 @@ class _Machine:
             node = node.parent
         for one in reversed(missing):
             one.put = Put.DIRECTORY
-            self._give(one, self._attributes(one.path))
+            self._give(one, self._lower.attributes(one.path))
 
     # -- paths -------------------------------------------------------------------------------------------------------
 
     def _components(self, path: bytes) -> list[bytes]:
         components = [name for name in path.split(b"/") if name not in (b"", b".")]
-        self._limits.check("depth", len(components), f"{_show(path)} is deeper")
+        self._limits.check("depth", len(components), f"{show(path)} is deeper")
         for name in components:
-            if len(name) > _NAME:
-                raise _refused(path, f"has a component of {len(name)} bytes, and a name has {_NAME} at most")
+            if len(name) > NAME:
+                raise refused(path, f"has a component of {len(name)} bytes, and a name has {NAME} at most")
         for name in components[:-1]:
-            if name.startswith(_WHITEOUT) and not name.startswith(_META):
-                raise _refused(path, "lies below a whiteout")
+            if name.startswith(WHITEOUT) and not name.startswith(META):
+                raise refused(path, "lies below a whiteout")
         return components
 
     def _directory(self, path: bytes) -> Node:
@@ -447,11 +435,11 @@ class _Machine:
             if target is not None:
                 links += 1
                 if links > _LINKS:
-                    raise _refused(path, "runs through a loop of symbolic links")
+                    raise refused(path, "runs through a loop of symbolic links")
                 if target.startswith(b"/"):
                     node = self._root
                 pending.extend(target.split(b"/")[::-1])
-                self._limits.check("depth", len(pending), f"{_show(path)} leads deeper")
+                self._limits.check("depth", len(pending), f"{show(path)} leads deeper")
                 continue
             found = self._step(node, name, making)
             if found is None:
@@ -471,8 +459,7 @@ class _Machine:
         if found is None or not stat.S_ISLNK(found.st_mode):
             return None
         child.see()
-        assert self._lower is not None
-        return os.fsencode(self._lower.readlink(child.path))
+        return self._lower.target(child)
 
     def _step(self, node: Node, name: bytes, making: bool) -> Node | None:
         """Go into what is no directory of this layer and no symbolic link."""
@@ -485,60 +472,20 @@ class _Machine:
             return self._put_directory(node, name, _IMPLICIT)
         child = node.child(name)
         child.put = Put.DIRECTORY
-        self._give(child, self._attributes(child.path))
+        self._give(child, self._lower.attributes(child.path))
         return child
 
     # -- below -------------------------------------------------------------------------------------------------------
 
     def _look(self, node: Node, *, see: bool = True) -> os.stat_result | None:
         """Return what the layers below have at a path, as far as this layer does not hide it."""
-        if self._lower is None or node.is_hidden():
+        if node.is_hidden():
             return None
-        found = self._below_at(node)
+        found = self._lower.at(node)
         if found is not None and see:
             node.see()
         return found
 
-    def _below_at(self, node: Node) -> os.stat_result | None:
-        """Return what the layers below have at a path, whatever this layer does, and following no symbolic link."""
-        if node.below is ...:
-            node.below = None
-            if self._lower is not None:
-                if node.parent is None:
-                    node.below = self._lower.stat("")
-                elif self._is_lower_directory(node.parent):
-                    with contextlib.suppress(FileNotFoundError):
-                        node.below = self._lower.stat(node.path, follow_symlinks=False)
-        return node.below
-
-    def _is_lower_directory(self, node: Node) -> bool:
-        found = self._below_at(node)
-        return found is not None and stat.S_ISDIR(found.st_mode)
-
-    def _attributes(self, path: bytes) -> NodeAttributes:
-        assert self._lower is not None
-        status = self._lower.stat(path, follow_symlinks=False)
-        names = self._lower.listxattr(path, follow_symlinks=False)
-        return NodeAttributes(
-            stat.S_IMODE(status.st_mode),
-            status.st_uid,
-            status.st_gid,
-            status.st_mtime_ns,
-            tuple((os.fsencode(n), self._lower.getxattr(path, n, follow_symlinks=False)) for n in names),
-        )
-
 
 _KNOWN = 65536
 """Directories whose nodes are kept by the path that the archive has for them."""
-
-
-def _join(directory: bytes, name: bytes) -> bytes:
-    return directory + b"/" + name if directory else name
-
-
-def _show(path: bytes) -> str:
-    return repr(os.fsdecode(path if len(path) <= _NAME else path[:_NAME] + b"..."))
-
-
-def _refused(path: bytes, why: str) -> errors.LayerFormatError:
-    return errors.LayerFormatError(f"the layer's {_show(path)} {why}: make the layer again")

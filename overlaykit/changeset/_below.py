@@ -1,0 +1,64 @@
+"""What the layers below have, as a layer that is being applied asks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from ..driver import NodeAttributes
+
+if TYPE_CHECKING:
+    from ..tree import Tree
+    from ._nodes import Node
+
+__all__ = ["Below"]
+
+
+class Below:
+    """The layers below, whatever the layer above them does; false where there are none.
+
+    :param tree: their merged tree.
+    """
+
+    def __init__(self, tree: Tree | None) -> None:
+        self._tree = tree
+
+    def __bool__(self) -> bool:
+        return self._tree is not None
+
+    def at(self, node: Node) -> os.stat_result | None:
+        """Return what is at a path, following no symbolic link, also none on the way."""
+        if node.below is ...:
+            node.below = None
+            if self._tree is not None:
+                if node.parent is None:
+                    node.below = self._tree.stat("")
+                elif self.is_directory(node.parent):
+                    with contextlib.suppress(FileNotFoundError):
+                        node.below = self._tree.stat(node.path, follow_symlinks=False)
+        return node.below
+
+    def is_directory(self, node: Node) -> bool:
+        """Tell whether a directory is at a path."""
+        found = self.at(node)
+        return found is not None and stat.S_ISDIR(found.st_mode)
+
+    def target(self, node: Node) -> bytes:
+        """Return where the symbolic link at a path leads."""
+        assert self._tree is not None
+        return os.fsencode(self._tree.readlink(node.path))
+
+    def attributes(self, path: bytes) -> NodeAttributes:
+        """Return the attributes of what is at a path."""
+        assert self._tree is not None
+        status = self._tree.stat(path, follow_symlinks=False)
+        names = self._tree.listxattr(path, follow_symlinks=False)
+        return NodeAttributes(
+            stat.S_IMODE(status.st_mode),
+            status.st_uid,
+            status.st_gid,
+            status.st_mtime_ns,
+            tuple((os.fsencode(n), self._tree.getxattr(path, n, follow_symlinks=False)) for n in names),
+        )

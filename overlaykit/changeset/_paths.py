@@ -1,0 +1,37 @@
+"""Paths of layers: what they mean, and how errors name them."""
+
+from __future__ import annotations
+
+import os
+
+from .. import errors
+
+__all__ = ["META", "NAME", "OPAQUE", "WHITEOUT", "is_whiteout", "join", "refused", "show"]
+
+WHITEOUT = b".wh."
+OPAQUE = b".wh..wh..opq"
+META = b".wh..wh."
+"""What AUFS kept for itself; Docker's layers of old have some."""
+
+NAME = 255
+"""Bytes of a name."""
+
+
+def is_whiteout(path: bytes) -> bool:
+    """Tell whether a path of an archive is a whiteout's or an opaque marker's."""
+    return path.rstrip(b"/").rpartition(b"/")[2].startswith(WHITEOUT)
+
+
+def join(directory: bytes, name: bytes) -> bytes:
+    """Return the path of a name in a directory."""
+    return directory + b"/" + name if directory else name
+
+
+def show(path: bytes) -> str:
+    """Return a path as errors name it."""
+    return repr(os.fsdecode(path if len(path) <= NAME else path[:NAME] + b"..."))
+
+
+def refused(path: bytes, why: str) -> errors.LayerFormatError:
+    """Return that a layer has what no layer may have."""
+    return errors.LayerFormatError(f"the layer's {show(path)} {why}: make the layer again")
