@@ -69,7 +69,6 @@ def apply_layer(
     *,
     limits: Limits,
     hidden: Iterable[bytes] | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Applied:
     """Apply a layer.
 
@@ -78,7 +77,6 @@ def apply_layer(
     :param lower: the tree of its parent, ``None`` for a base.
     :param limits: what is refused.
     :param hidden: of a second try: what :class:`Restart` had.
-    :param progress: called with the members and the bytes so far, now and then.
     :raises LayerFormatError: the archive is damaged, or has what no layer may have.
     :raises LimitError: it exceeds a limit.
     :raises Restart: a whiteout came too late; only where ``hidden`` is ``None``.
@@ -99,14 +97,16 @@ def apply_layer(
             found = set(machine.whiteouts)
             found.update(item.path for item in members if not isinstance(item, TarRun) and is_whiteout(item.path))
             raise Restart(frozenset(found)) from None
-        if progress is not None:
-            progress(reader.entries, machine.bytes)
     machine.settle()
     return Applied(reader.entries, machine.bytes, machine.skipped)
 
 
 class _TooLateError(Exception):
     """A whiteout hides what was used before it came."""
+
+
+class _LoopError(Exception):
+    """A path runs through more symbolic links than the kernel would follow."""
 
 
 class _Machine:
@@ -318,36 +318,26 @@ class _Machine:
         return self._belows[key]
 
     def _find_below(self, components: list[bytes]) -> Node | None:
-        node, links, pending = self._root, 0, components[::-1]
-        while pending:
-            name = pending.pop()
-            if name in (b"", b"."):
-                continue
-            if name == b"..":
-                node = node.parent or self._root
-                continue
-            child = node.child(name)
-            found = self._lower.at(child)
-            if found is None or not (stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode)):
-                return None
-            hidden = child.is_hidden()
-            if stat.S_ISDIR(found.st_mode):
-                if hidden:
-                    return None
-                node = child
-                continue
-            if hidden and not self._final:
-                # What comes first counts by depth, not by the place in the archive.
-                raise _TooLateError
-            links += 1
-            if hidden or links > _LINKS:
-                return None
-            child.see()
-            target = self._lower.target(child)
-            if target.startswith(b"/"):
-                node = self._root
-            pending.extend(target.split(b"/")[::-1])
-        return node
+        try:
+            return self._walk(components, self._step_below)
+        except _LoopError:
+            return None
+
+    def _step_below(self, node: Node, name: bytes, left: int) -> Node | bytes | None:
+        child = node.child(name)
+        found = self._lower.at(child)
+        if found is None or not (stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+            return None
+        hidden = child.is_hidden()
+        if stat.S_ISDIR(found.st_mode):
+            return None if hidden else child
+        if hidden and not self._final:
+            # What comes first counts by depth, not by the place in the archive.
+            raise _TooLateError
+        if hidden:
+            return None
+        child.see()
+        return self._lower.target(child)
 
     def settle(self) -> None:
         """Hide what whiteouts hide, and set the times of directories."""
@@ -417,9 +407,28 @@ class _Machine:
         return self._follow(components, path, making=False)
 
     def _follow(self, components: list[bytes], path: bytes, *, making: bool) -> Node | None:
-        """Go inside the root, through symbolic links."""
-        node, links = self._root, 0
-        pending = components[::-1]
+        def step(node: Node, name: bytes, left: int) -> Node | bytes | None:
+            child = node.children.get(name)
+            if child is not None and child.put is Put.DIRECTORY:
+                return child
+            target = self._target(node, name)
+            if target is None:
+                return self._step(node, name, making)
+            self._limits.check("depth", left + target.count(b"/") + 1, f"{show(path)} leads deeper")
+            return target
+
+        try:
+            return self._walk(components, step)
+        except _LoopError:
+            raise refused(path, "runs through a loop of symbolic links") from None
+
+    def _walk(self, components: list[bytes], step: Callable[[Node, bytes, int], Node | bytes | None]) -> Node | None:
+        """Go along names and the targets of symbolic links, from the root and never out of it.
+
+        :param step: called with a directory, a name in it, and how many names are left; returns the directory to go
+            into, the target of a symbolic link, or ``None`` where the way ends.
+        """
+        node, links, pending = self._root, 0, components[::-1]
         while pending:
             name = pending.pop()
             if name in (b"", b"."):
@@ -427,24 +436,18 @@ class _Machine:
             if name == b"..":
                 node = node.parent or self._root
                 continue
-            child = node.children.get(name)
-            if child is not None and child.put is Put.DIRECTORY:
-                node = child
-                continue
-            target = self._target(node, name)
-            if target is not None:
-                links += 1
-                if links > _LINKS:
-                    raise refused(path, "runs through a loop of symbolic links")
-                if target.startswith(b"/"):
-                    node = self._root
-                pending.extend(target.split(b"/")[::-1])
-                self._limits.check("depth", len(pending), f"{show(path)} leads deeper")
-                continue
-            found = self._step(node, name, making)
+            found = step(node, name, len(pending))
             if found is None:
                 return None
-            node = found
+            if isinstance(found, Node):
+                node = found
+                continue
+            links += 1
+            if links > _LINKS:
+                raise _LoopError
+            if found.startswith(b"/"):
+                node = self._root
+            pending.extend(found.split(b"/")[::-1])
         return node
 
     def _target(self, node: Node, name: bytes) -> bytes | None:

@@ -19,7 +19,6 @@ class Put(enum.Enum):
     NOTHING = enum.auto()
     DIRECTORY = enum.auto()
     SYMLINK = enum.auto()
-    OTHER = enum.auto()
 
 
 class Node:
