@@ -6,7 +6,7 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from overlaykit.driver import TreeWriter
+from overlaykit.driver import TreeWriter, join_path
 
 from ._node import Directory, File
 from ._resolve import text, walk
@@ -40,7 +40,7 @@ class MemoryWriter(TreeWriter):
             for raw, attributes, data in run.files():
                 name = text(raw)
                 if name in above.entries:
-                    self._clear(directory + b"/" + raw if directory else raw)
+                    self._clear(join_path(directory, raw))
                 ino = next(inodes)
                 node = File(ino, stat.S_IFREG | attributes.mode, attributes.uid, attributes.gid, now, (above.ino, name))
                 node.atime = node.mtime = attributes.mtime

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from overlaykit.driver import HostWriter
+from overlaykit.driver import HostWriter, join_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -91,7 +91,7 @@ class UpperWriter(HostWriter):
     def files(self, directory: bytes, run: FileRun) -> None:
         if self._late:
             for name in run.names:
-                self._drop(directory + b"/" + name if directory else name)
+                self._drop(join_path(directory, name))
         super().files(directory, run)
 
     def symlink(self, path: bytes, target: bytes, attributes: NodeAttributes) -> None:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import errors
-from ..driver import NodeAttributes, NodeKind
+from ..driver import NodeAttributes, NodeKind, join_path
 from ._below import Below
 from ._nodes import Node, Put
-from ._paths import META, NAME, OPAQUE, WHITEOUT, is_whiteout, join, refused, show
+from ._paths import META, NAME, OPAQUE, WHITEOUT, is_whiteout, refused, show
 from ._tar import TarKind, TarReader, TarRun
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class _Machine:
         if entry.kind is TarKind.DIRECTORY:
             self._put_directory(parent, name, entry.attributes)
             return
-        path = join(parent.path, name)
+        path = join_path(parent.path, name)
         if entry.kind is TarKind.HARDLINK:
             self._link(entry, parent, name, path)
             return
@@ -203,7 +203,7 @@ class _Machine:
         if above is None:
             raise self._no_target(entry)
         node = above.children.get(last)
-        target = join(above.path, last)
+        target = join_path(above.path, last)
         if target == path or target.startswith(path + b"/"):
             raise refused(entry.path, "is a hard link to itself, or to what is below it")
         if not above.has_put(last):
@@ -360,7 +360,7 @@ class _Machine:
             if not node.has_put(name):
                 if self._lower.at(node.child(name)) is not None:
                     self._make(node)
-                    self._writer.hide(join(node.path, name))
+                    self._writer.hide(join_path(node.path, name))
             elif child is not None and child.put is Put.DIRECTORY and self._lower.is_directory(child):
                 self._writer.hide_children(child.path, child.put_below())
 

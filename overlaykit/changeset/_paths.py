@@ -6,7 +6,7 @@ import os
 
 from .. import errors
 
-__all__ = ["META", "NAME", "OPAQUE", "WHITEOUT", "is_whiteout", "join", "refused", "show"]
+__all__ = ["META", "NAME", "OPAQUE", "WHITEOUT", "is_whiteout", "refused", "show"]
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
@@ -20,11 +20,6 @@ NAME = 255
 def is_whiteout(path: bytes) -> bool:
     """Tell whether a path of an archive is a whiteout's or an opaque marker's."""
     return path.rstrip(b"/").rpartition(b"/")[2].startswith(WHITEOUT)
-
-
-def join(directory: bytes, name: bytes) -> bytes:
-    """Return the path of a name in a directory."""
-    return directory + b"/" + name if directory else name
 
 
 def show(path: bytes) -> str:

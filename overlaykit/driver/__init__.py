@@ -20,7 +20,7 @@ from ._values import (
     SnapshotKind,
     Usage,
 )
-from ._writer import FileRun, FileSink, LayerWriter, NodeAttributes, NodeKind
+from ._writer import FileRun, FileSink, LayerWriter, NodeAttributes, NodeKind, join_path
 
 __all__ = [
     "API_VERSION",
@@ -47,4 +47,5 @@ __all__ = [
     "Tree",
     "TreeWriter",
     "Usage",
+    "join_path",
 ]

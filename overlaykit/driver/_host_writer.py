@@ -7,23 +7,23 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from ._writer import LayerWriter, NodeKind
+from ._writer import FORMATS, Heirs, LayerWriter, join_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from ._writer import FileRun, FileSink, NodeAttributes
+    from ._writer import FileRun, FileSink, NodeAttributes, NodeKind
 
 __all__ = ["HostWriter"]
 
-_TYPES = {NodeKind.FIFO: stat.S_IFIFO, NodeKind.CHARACTER: stat.S_IFCHR, NodeKind.BLOCK: stat.S_IFBLK}
+_T = TypeVar("_T")
+
 _OPEN = 64
 """Descriptors of directories that are kept open."""
 
 _CAPABILITY = b"security.capability"
-_DEFAULT_ACL = b"system.posix_acl_default"
 
 
 def _directory_flags() -> int:
@@ -47,8 +47,7 @@ class HostWriter(LayerWriter):
     def __init__(self, root: int) -> None:
         self._root = root
         self._open: OrderedDict[bytes, int] = OrderedDict()
-        self._heirs: set[bytes] = set()
-        """Directories with a default ACL, which what is made in them would inherit."""
+        self._heirs = Heirs()
 
     # -- making ------------------------------------------------------------------------------------------------------
 
@@ -65,34 +64,23 @@ class HostWriter(LayerWriter):
                 if not there:
                     os.unlink(name, dir_fd=parent)
                     os.mkdir(name, 0o700, dir_fd=parent)
-            self._give(parent, name, attributes, clear=there or self._inherits(path))
-        if any(name == _DEFAULT_ACL for name, _ in attributes.xattrs):
-            self._heirs.add(path)
-        else:
-            self._heirs.discard(path)
+            self._give(parent, name, attributes, clear=there or self._heirs.reaches(path))
+        self._heirs.note(path, attributes)
 
     def file(self, path: bytes, attributes: NodeAttributes, size: int) -> FileSink:
         parent, name = self._at(path)
-        try:
-            fd = os.open(name, _create_flags(), 0o600, dir_fd=parent)
-        except FileExistsError:
-            self._clear(parent, name)
-            fd = os.open(name, _create_flags(), 0o600, dir_fd=parent)
-        return _Sink(self, fd, attributes, clear=self._inherits(path))
+        fd = self._place(parent, name, lambda: os.open(name, _create_flags(), 0o600, dir_fd=parent))
+        return _Sink(self, fd, attributes, clear=self._heirs.reaches(path))
 
     def files(self, directory: bytes, run: FileRun) -> None:
-        if directory in self._heirs:
+        if self._heirs.holds(directory):
             super().files(directory, run)
         else:
             run.write_to(self._directory(directory))
 
     def symlink(self, path: bytes, target: bytes, attributes: NodeAttributes) -> None:
         parent, name = self._at(path)
-        try:
-            os.symlink(target, name, dir_fd=parent)
-        except FileExistsError:
-            self._clear(parent, name)
-            os.symlink(target, name, dir_fd=parent)
+        self._place(parent, name, lambda: os.symlink(target, name, dir_fd=parent))
         os.chown(name, attributes.uid, attributes.gid, dir_fd=parent, follow_symlinks=False)
         for key, value in attributes.xattrs:
             os.setxattr(_path(parent, name), self.attribute(key), value, follow_symlinks=False)
@@ -100,26 +88,21 @@ class HostWriter(LayerWriter):
 
     def node(self, path: bytes, kind: NodeKind, attributes: NodeAttributes, device: int) -> None:
         parent, name = self._at(path)
-        mode = _TYPES[kind] | 0o600
-        try:
-            os.mknod(name, mode, device, dir_fd=parent)
-        except FileExistsError:
-            self._clear(parent, name)
-            os.mknod(name, mode, device, dir_fd=parent)
-        self._give(parent, name, attributes, clear=self._inherits(path))
+        self._place(parent, name, lambda: os.mknod(name, FORMATS[kind] | 0o600, device, dir_fd=parent))
+        self._give(parent, name, attributes, clear=self._heirs.reaches(path))
         os.utime(name, ns=(attributes.mtime, attributes.mtime), dir_fd=parent, follow_symlinks=False)
 
     def link(self, path: bytes, target: bytes) -> None:
-        source, old = self._at(target)
+        above, old = self._at(target)
         # The cache may close descriptors: the second look-up must not take the first one's away.
-        source = os.dup(source)
+        source = os.dup(above)
         try:
             parent, name = self._at(path)
-            try:
-                os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
-            except FileExistsError:
-                self._clear(parent, name)
-                os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+            self._place(
+                parent,
+                name,
+                lambda: os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False),
+            )
         finally:
             os.close(source)
 
@@ -137,7 +120,7 @@ class HostWriter(LayerWriter):
             with os.scandir(f"/proc/self/fd/{parent}") as listing:
                 found = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in listing]
             for name, is_directory in found:
-                child = _join(directory, name)
+                child = join_path(directory, name)
                 if child not in kept:
                     self.remove(child)
                 elif is_directory:
@@ -145,9 +128,6 @@ class HostWriter(LayerWriter):
 
     def remove(self, path: bytes) -> None:
         self.forget()
-        if self._heirs:
-            below = path + b"/"
-            self._heirs = {heir for heir in self._heirs if heir != path and not heir.startswith(below)}
         parent, name = self._at(path)
         self._clear(parent, name)
 
@@ -203,8 +183,13 @@ class HostWriter(LayerWriter):
         parent, _, name = path.rpartition(b"/")
         return self._directory(parent), name
 
-    def _inherits(self, path: bytes) -> bool:
-        return bool(self._heirs) and path.rpartition(b"/")[0] in self._heirs
+    def _place(self, parent: int, name: bytes, make: Callable[[], _T]) -> _T:
+        """Make something, where needed in the place of what is there."""
+        try:
+            return make()
+        except FileExistsError:
+            self._clear(parent, name)
+            return make()
 
     def _clear(self, parent: int, name: bytes) -> None:
         from ..linux import remove_tree
@@ -216,15 +201,8 @@ class HostWriter(LayerWriter):
         except OSError as error:
             if error.errno not in (errno.EISDIR, errno.EPERM):
                 raise
-            self.forget_below(parent)
+            # Nothing of it is kept open: it is of a layer below, or remove() has let go.
             remove_tree(parent, os.fsdecode(name))
-
-    def forget_below(self, kept: int) -> None:
-        """Close the directories that are kept open but one."""
-        for path, fd in list(self._open.items()):
-            if fd != kept:
-                os.close(fd)
-                del self._open[path]
 
     def _give(self, parent: int, name: bytes, attributes: NodeAttributes, *, clear: bool) -> None:
         os.chown(name, attributes.uid, attributes.gid, dir_fd=parent, follow_symlinks=False)
@@ -257,10 +235,6 @@ def _remove(target: bytes | int, name: str) -> None:
         # Shown by the system and not to be taken away, as security.selinux is.
         if error.errno not in (errno.ENODATA, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP):
             raise
-
-
-def _join(directory: bytes, name: bytes) -> bytes:
-    return directory + b"/" + name if directory else name
 
 
 def _path(parent: int, name: bytes) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ._tree_writer import TYPES, TreeWriter
+from ._tree_writer import TreeWriter
+from ._writer import FORMATS
 
 if TYPE_CHECKING:
     from ..tree import MappedTree
@@ -26,7 +27,7 @@ class MappedWriter(TreeWriter):
 
     def node(self, path: bytes, kind: NodeKind, attributes: NodeAttributes, device: int) -> None:
         self._clear(path)
-        self._tree.mknod(path, TYPES[kind] | 0o600, device)
+        self._tree.mknod(path, FORMATS[kind] | 0o600, device)
         super()._attributes(path, attributes)
 
     def _attributes(self, path: bytes, attributes: NodeAttributes, *, mode: bool = True, clear: bool = False) -> None:

@@ -7,21 +7,16 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from ._writer import LayerWriter, NodeKind
+from ._writer import FORMATS, Heirs, LayerWriter, join_path
 
 if TYPE_CHECKING:
     import io
     from collections.abc import Iterable
 
     from ..tree import Tree
-    from ._writer import FileSink, NodeAttributes
+    from ._writer import FileSink, NodeAttributes, NodeKind
 
-__all__ = ["TYPES", "TreeWriter"]
-
-TYPES = {NodeKind.FIFO: stat.S_IFIFO, NodeKind.CHARACTER: stat.S_IFCHR, NodeKind.BLOCK: stat.S_IFBLK}
-
-
-_DEFAULT_ACL = b"system.posix_acl_default"
+__all__ = ["TreeWriter"]
 
 
 class TreeWriter(LayerWriter):
@@ -32,14 +27,10 @@ class TreeWriter(LayerWriter):
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
-        self._heirs: set[bytes] = set()
-        """Directories with a default ACL, which what is made in them would inherit."""
+        self._heirs = Heirs()
 
     def directory(self, path: bytes, attributes: NodeAttributes) -> None:
-        if any(name == _DEFAULT_ACL for name, _ in attributes.xattrs):
-            self._heirs.add(path)
-        else:
-            self._heirs.discard(path)
+        self._heirs.note(path, attributes)
         if not path:
             self._attributes(path, attributes)
             return
@@ -49,7 +40,7 @@ class TreeWriter(LayerWriter):
             kind = None
         if kind is None:
             self._tree.mkdir(path, 0o700)
-        self._attributes(path, attributes, clear=kind is not None or self._inherits(path))
+        self._attributes(path, attributes, clear=kind is not None or self._heirs.reaches(path))
 
     def file(self, path: bytes, attributes: NodeAttributes, size: int) -> FileSink:
         self._clear(path)
@@ -63,8 +54,8 @@ class TreeWriter(LayerWriter):
 
     def node(self, path: bytes, kind: NodeKind, attributes: NodeAttributes, device: int) -> None:
         self._clear(path)
-        self._tree.mknod(path, TYPES[kind] | 0o600, device)
-        self._attributes(path, attributes, clear=self._inherits(path))
+        self._tree.mknod(path, FORMATS[kind] | 0o600, device)
+        self._attributes(path, attributes, clear=self._heirs.reaches(path))
 
     def link(self, path: bytes, target: bytes) -> None:
         self._clear(path)
@@ -80,7 +71,7 @@ class TreeWriter(LayerWriter):
             directory = pending.pop()
             for entry in list(self._tree.scandir(directory)):
                 name = os.fsencode(entry.name)
-                child = directory + b"/" + name if directory else name
+                child = join_path(directory, name)
                 if child not in kept:
                     self._clear(child)
                 elif entry.is_dir(follow_symlinks=False):
@@ -95,9 +86,6 @@ class TreeWriter(LayerWriter):
 
     def close(self) -> None:
         self._tree.close()
-
-    def _inherits(self, path: bytes) -> bool:
-        return bool(self._heirs) and path.rpartition(b"/")[0] in self._heirs
 
     def _kind(self, path: bytes) -> int | None:
         with contextlib.suppress(FileNotFoundError):
@@ -161,4 +149,4 @@ class _Sink:
             self._raw.truncate(self._end)
         finally:
             self._raw.close()
-        self._writer._attributes(self._path, self._node, clear=self._writer._inherits(self._path))
+        self._writer._attributes(self._path, self._node, clear=self._writer._heirs.reaches(self._path))

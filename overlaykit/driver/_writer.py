@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import stat
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["FileRun", "FileSink", "LayerWriter", "NodeAttributes", "NodeKind"]
+__all__ = ["FORMATS", "FileRun", "FileSink", "Heirs", "LayerWriter", "NodeAttributes", "NodeKind", "join_path"]
 
 
 class NodeKind(enum.StrEnum):
@@ -24,6 +25,15 @@ class NodeKind(enum.StrEnum):
     FIFO = "fifo"
     CHARACTER = "character"
     BLOCK = "block"
+
+
+FORMATS = {NodeKind.FIFO: stat.S_IFIFO, NodeKind.CHARACTER: stat.S_IFCHR, NodeKind.BLOCK: stat.S_IFBLK}
+"""The format of what mknod(2) makes."""
+
+
+def join_path(directory: bytes, name: bytes) -> bytes:
+    """Return the path of a name in a directory, as writers are given it."""
+    return directory + b"/" + name if directory else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,28 @@ class NodeAttributes:
     gid: int = 0
     mtime: int = 0
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Heirs:
+    """Directories with a default ACL, which what is made in them would inherit; a layer says all that is there."""
+
+    def __init__(self) -> None:
+        self._paths: set[bytes] = set()
+
+    def note(self, path: bytes, attributes: NodeAttributes) -> None:
+        """Note what a directory is given."""
+        if any(name == b"system.posix_acl_default" for name, _ in attributes.xattrs):
+            self._paths.add(path)
+        else:
+            self._paths.discard(path)
+
+    def holds(self, path: bytes) -> bool:
+        """Tell whether a directory has one."""
+        return path in self._paths
+
+    def reaches(self, path: bytes) -> bool:
+        """Tell whether what is made at a path inherits something."""
+        return bool(self._paths) and path.rpartition(b"/")[0] in self._paths
 
 
 class FileSink(Protocol):
@@ -89,7 +121,8 @@ class LayerWriter(ABC):
     was given to :meth:`directory` before, in this writer, or is the root: no parent is a symbolic link.
 
     **What is in the way** of a new object goes away first, a whole tree where it is one; but a directory that is
-    given for a directory stays, with its children, and takes the new attributes.
+    given for a directory stays, with its children, and takes the new attributes. A directory that was given to
+    :meth:`directory` is taken away by :meth:`remove` before something else comes to its place.
 
     **Times** of directories are set last, by :meth:`settle`: what is written below changes them.
 
@@ -113,7 +146,7 @@ class LayerWriter(ABC):
     def files(self, directory: bytes, run: FileRun) -> None:
         """Make several small files in one directory; the default makes them one by one."""
         for name, attributes, data in run.files():
-            sink = self.file(directory + b"/" + name if directory else name, attributes, len(data))
+            sink = self.file(join_path(directory, name), attributes, len(data))
             try:
                 sink.write(data)
             finally:
@@ -154,7 +187,7 @@ class LayerWriter(ABC):
     def remove(self, path: bytes) -> None:
         """Take away what this layer wrote at a path, a whole tree where it is one; what is below shows again there.
 
-        Only asked for a path that something else is about to take, or that is hidden afterwards.
+        Only asked for a path that something else is about to take.
         """
 
     @abstractmethod
