@@ -1,14 +1,22 @@
-"""OCI layers: the changesets that turn one tree into another, as tar streams."""
+"""OCI layers: the changesets that turn one tree into another, as tar streams.
+
+What opens a store asks for digests and limits; the rest is imported when a layer is read or written.
+"""
 
 from __future__ import annotations
 
-from ._apply import Applied, Restart, apply_layer
-from ._compress import CompressedWriter, compressed
-from ._diff import WrittenLayer, write_layer
-from ._digest import check_digest, new_hash, split_digest
-from ._inflate import Compression
+import importlib
+from typing import TYPE_CHECKING
+
+from ._digest import check_digest, digest_of, new_hash, split_digest
 from ._limits import Limits
-from ._stream import LayerStream, StreamResult, Tee
+
+if TYPE_CHECKING:
+    from ._apply import Applied, Restart, apply_layer
+    from ._compress import CompressedWriter, Output, compressed
+    from ._diff import WrittenLayer, write_layer
+    from ._inflate import Compression
+    from ._stream import LayerStream, StreamResult, Tee
 
 __all__ = [
     "Applied",
@@ -16,6 +24,7 @@ __all__ = [
     "Compression",
     "LayerStream",
     "Limits",
+    "Output",
     "Restart",
     "StreamResult",
     "Tee",
@@ -23,7 +32,35 @@ __all__ = [
     "apply_layer",
     "check_digest",
     "compressed",
+    "digest_of",
     "new_hash",
     "split_digest",
     "write_layer",
 ]
+
+_LATER = {
+    "Applied": "_apply",
+    "CompressedWriter": "_compress",
+    "Compression": "_inflate",
+    "LayerStream": "_stream",
+    "Output": "_compress",
+    "Restart": "_apply",
+    "StreamResult": "_stream",
+    "Tee": "_stream",
+    "WrittenLayer": "_diff",
+    "apply_layer": "_apply",
+    "compressed": "_compress",
+    "write_layer": "_diff",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .. import errors
 from ._channel import Channel, Closed
@@ -26,6 +26,13 @@ _KINDS: Final[dict[str, Compression]] = {"none": "none", "gzip": "gzip", "zstd":
 _DEFAULTS: Final = {"none": 0, "gzip": 1, "zstd": 3}
 _LEVELS: Final = {"none": (0, 0), "gzip": (0, 9), "zstd": (1, 22)}
 _FASTEST_ZLIB: Final = 4
+
+
+class Output(Protocol):
+    """What a blob is written to: a binary file, an :class:`~overlaykit.store.Ingest`."""
+
+    def write(self, data: memoryview, /) -> int:
+        """Take bytes, and return how many were taken."""
 
 
 class _Packer(Protocol):
@@ -59,7 +66,7 @@ def _packer(compression: Compression, level: int) -> _Packer:
     return isal_zlib.compressobj(level, wbits=31)
 
 
-def compressed(out: BinaryIO, compression: str = "gzip", level: int | None = None) -> CompressedWriter:
+def compressed(out: Output, compression: str = "gzip", level: int | None = None) -> CompressedWriter:
     """Return what compresses and hashes all that is written to it.
 
     :param out: gets the blob, from another thread where it is large; it is not closed.
@@ -88,7 +95,7 @@ class CompressedWriter:
     one block needs neither. Both have ended when :meth:`close` returns or the context manager is left.
     """
 
-    def __init__(self, out: BinaryIO, compression: Compression, level: int) -> None:
+    def __init__(self, out: Output, compression: Compression, level: int) -> None:
         self._out = out
         self._compression = compression
         self._packer = _packer(compression, level)

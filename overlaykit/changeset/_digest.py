@@ -11,7 +11,7 @@ from .. import errors
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
 
-__all__ = ["check_digest", "new_hash", "split_digest"]
+__all__ = ["check_digest", "digest_of", "new_hash", "split_digest"]
 
 # Those that the OCI image specification registers (descriptor.md), as far as hashlib always has them.
 _DIGITS: Final = {"sha256": 64, "sha512": 128}
@@ -38,6 +38,16 @@ def new_hash(digest: str | None = None) -> Hash:
     """
     algorithm = "sha256" if digest is None else split_digest(digest)[0]
     return hashlib.new(algorithm, usedforsecurity=False)
+
+
+def digest_of(data: bytes, like: str | None = None) -> str:
+    """Return the digest of bytes, with the algorithm of ``like``; SHA-256 where there is none.
+
+    :raises ImageFormatError: ``like`` is not a digest.
+    """
+    made = new_hash(like)
+    made.update(data)
+    return f"{made.name}:{made.hexdigest()}"
 
 
 def check_digest(what: str, expected: str | None, actual: str) -> None:

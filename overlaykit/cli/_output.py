@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from ._text import aligned, one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
-__all__ = ["Output"]
+__all__ = ["Output", "remove_each"]
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 
@@ -99,3 +99,14 @@ class Output:
 
 def _wants_color() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") != "dumb"
+
+
+def remove_each(output: Output, names: Sequence[str], remove: Callable[[str], object]) -> int:
+    """Remove things in the order given, up to the first that cannot be removed, and tell of each."""
+    for name in names:
+        remove(name)
+        if not output.json:
+            output.line(output.name(name))
+    if output.json:
+        output.document({"removed": names})
+    return 0

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import json
 import os
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
-from ..changeset import Limits
 from ..driver import SnapshotKind
-from ..store import LABEL_BLOB, LABEL_DIFF_ID
-from ._model import OCI_CONFIG, OCI_MANIFEST, Descriptor, ImageConfig, Manifest, chain_ids
+from ._model import OCI_CONFIG, OCI_MANIFEST, Descriptor, ImageConfig, Manifest
 from ._reference import Reference
+from ._write import add_layer, record, source_date_epoch, timestamp
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Iterator, Mapping
     from types import TracebackType
     from typing import Self
@@ -225,44 +222,16 @@ def _commit(
         Reference.parse(reference)  # before the work
     image = store.image(container.info.image)
     base, manifest = store.config(image), store.manifest(image)
-    with store.content.ingest() as ingest:
-        layer = store.diff(container.name, ingest, compression=compression, epoch=epoch)  # type: ignore[arg-type]
-        ingest.commit()
-    diff_ids = (*base.diff_ids, layer.diff_id)
-    add_layer(store, image.top, chain_ids(diff_ids)[-1], layer)
-    moment = timestamp(epoch, datetime.datetime.now(datetime.UTC))
-    document = _config(base, diff_ids, moment, author, message, changes)
-    config_raw = json.dumps(document, separators=(",", ":")).encode()
-    config_type = manifest.config.media_type if manifest.media_type != OCI_MANIFEST else OCI_CONFIG
-    blob = Descriptor(_layer_type(manifest, layer), layer.digest, layer.size)
-    written = {
-        "schemaVersion": 2,
-        "mediaType": manifest.media_type,
-        "config": Descriptor.of(config_type, config_raw).document(),
-        "layers": [one.document() for one in (*manifest.layers, blob)],
-    }
-    raw = json.dumps(written, separators=(",", ":")).encode()
-    store.content.add(config_raw)
-    store.content.add(raw)
-    return store.record_image(
-        Manifest.parse(raw, manifest.media_type, Limits.none()),
-        ImageConfig.parse(config_raw, Limits.none()),
-        [] if reference is None else [reference],
+    layer = add_layer(store, container.name, image.top, base.diff_ids, compression, epoch)
+    document = _config(base, (*base.diff_ids, layer.diff_id), timestamp(epoch), author, message, changes)
+    return record(
+        store,
+        document,
+        (*manifest.layers, Descriptor(_layer_type(manifest, layer), layer.digest, layer.size)),
+        reference,
+        media_type=manifest.media_type,
+        config_type=manifest.config.media_type if manifest.media_type != OCI_MANIFEST else OCI_CONFIG,
     )
-
-
-def source_date_epoch(given: int | None) -> int | None:
-    """Return the epoch that was given, or else that of the environment."""
-    text = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if given is not None or not text:
-        return given
-    try:
-        datetime.datetime.fromtimestamp(int(text), datetime.UTC)
-    except (ValueError, OverflowError, OSError):
-        raise errors.ChangesetError(
-            f"$SOURCE_DATE_EPOCH is {text[:40]!r} and no number of seconds: set it to one, or unset it"
-        ) from None
-    return int(text)
 
 
 def _layer_type(manifest: Manifest, layer: LayerDescriptor) -> str:
@@ -271,29 +240,6 @@ def _layer_type(manifest: Manifest, layer: LayerDescriptor) -> str:
         return layer.media_type
     end = layer.media_type.rpartition("+")[2] if "+" in layer.media_type else ""
     return "application/vnd.docker.image.rootfs.diff.tar" + (f".{end}" if end else "")
-
-
-def add_layer(store: ImageStore, parent: str | None, name: str, layer: LayerDescriptor) -> None:
-    """Apply a layer that was just written, unless it is here."""
-    if store.has(name):
-        return
-    content = store.content
-    with contextlib.suppress(errors.ExistsError):
-        store.apply(
-            lambda: content.open(layer.digest),
-            parent,
-            name,
-            digest=layer.digest,
-            diff_id=layer.diff_id,
-            limits=Limits.none(),
-            labels={LABEL_DIFF_ID: layer.diff_id, LABEL_BLOB: layer.digest},
-        )
-
-
-def timestamp(epoch: int | None, now: datetime.datetime) -> str:
-    """Return a time as RFC 3339 has it."""
-    moment = now if epoch is None else datetime.datetime.fromtimestamp(epoch, datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".") + "Z"
 
 
 def _config(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
-from ..changeset import check_digest, new_hash, split_digest
+from ..changeset import check_digest, digest_of, split_digest
 from ._files import parse_json, read_document
 from ._json import Document
 from ._model import OCI_INDEX, Descriptor
@@ -101,9 +101,7 @@ class LayoutSource:
         self._limits.check("document", descriptor.size, f"{descriptor.digest} has more bytes")
         with self.open(descriptor) as blob:
             data = blob.read(descriptor.size)
-        hashed = new_hash(descriptor.digest)
-        hashed.update(data)
-        actual = f"{hashed.name}:{hashed.hexdigest()}"
+        actual = digest_of(data, descriptor.digest)
         check_digest(f"a document in {self._files.origin}", descriptor.digest, actual)
         return data
 

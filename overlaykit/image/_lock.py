@@ -6,13 +6,13 @@ import contextlib
 import fcntl
 import os
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from .. import errors
+from ..store import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["ImageLock"]
@@ -67,8 +67,7 @@ class ImageLock:
                     self._alone = False
                     self._condition.notify_all()
 
-    def _wait(self, free: object) -> None:
-        assert callable(free)
+    def _wait(self, free: Callable[[], bool]) -> None:
         if not self._condition.wait_for(free, _WAIT):
             raise self._busy()
 
@@ -82,15 +81,10 @@ class ImageLock:
             return
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            end = time.monotonic() + _WAIT
-            while True:
-                try:
-                    fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= end:
-                        raise self._busy() from None
-                    time.sleep(0.01)
+            try:
+                wait_for(descriptor, kind, self._path, _WAIT)
+            except errors.StoreBusyError:
+                raise self._busy() from None
             yield
         finally:
             # Closing alone would not do: a child that was forked meanwhile shares the open file.

@@ -6,14 +6,13 @@ media types (image manifest version 2, schema 2) are read alike.
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from .. import errors
-from ..changeset import Limits, split_digest
+from ..changeset import Limits, digest_of, split_digest
 from ._json import Document, parse
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ class Descriptor:
     @classmethod
     def of(cls, media_type: str, data: bytes) -> Self:
         """Describe bytes."""
-        return cls(media_type, "sha256:" + hashlib.sha256(data).hexdigest(), len(data))
+        return cls(media_type, digest_of(data), len(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,5 +317,5 @@ def chain_ids(diff_ids: tuple[str, ...]) -> tuple[str, ...]:
     """Return what each layer is known by together with those below (OCI image specification, config.md, "ChainID")."""
     chain: list[str] = []
     for one in diff_ids:
-        chain.append("sha256:" + hashlib.sha256(f"{chain[-1]} {one}".encode()).hexdigest() if chain else one)
+        chain.append(digest_of(f"{chain[-1]} {one}".encode()) if chain else one)
     return tuple(chain)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from .. import errors
+from ..changeset import split_digest
 
 __all__ = ["Reference"]
 
@@ -16,7 +17,6 @@ _HOST = re.compile(
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _LONGEST = 255
 
 _HUB = "docker.io"
@@ -49,8 +49,11 @@ class Reference:
         :raises ImageReferenceError: none can look like this.
         """
         rest, at, digest = text.partition("@")
-        if at and not _DIGEST.fullmatch(digest):
-            raise _bad(text, "what follows @ is no digest, as sha256: and 64 hexadecimal digits")
+        if at:
+            try:
+                split_digest(digest)
+            except errors.ImageFormatError:
+                raise _bad(text, "what follows @ is no digest, as sha256: and 64 hexadecimal digits") from None
         first, slash, remainder = rest.partition("/")
         if slash and ("." in first or ":" in first or first == "localhost" or first.lower() != first):
             registry, path = first, remainder

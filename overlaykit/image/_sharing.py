@@ -77,14 +77,12 @@ def history(config: ImageConfig, manifest: Manifest) -> list[HistoryEntry]:
     found = []
     at = 0
     for entry in config.history:
-        told = HistoryEntry(entry.created, entry.created_by, entry.comment, entry.author)
+        made: tuple[str, str, int] = ("", "", 0)
         if not entry.empty_layer and at < len(pairs):
             diff_id, layer = pairs[at]
+            made = (diff_id, layer.digest, layer.size)
             at += 1
-            told = HistoryEntry(
-                entry.created, entry.created_by, entry.comment, entry.author, diff_id, layer.digest, layer.size
-            )
-        found.append(told)
+        found.append(HistoryEntry(entry.created, entry.created_by, entry.comment, entry.author, *made))
     found += [HistoryEntry("", "", "", "", diff_id, layer.digest, layer.size) for diff_id, layer in pairs[at:]]
     return found[::-1]
 

@@ -61,13 +61,14 @@ class ImageStore(Store):
 
     def __init__(self, engine: Engine, choice: Choice, plugins: PluginManager) -> None:
         super().__init__(engine, choice, plugins)
+        self._tables = False
         self._lock = ImageLock(None if self.path is None else self.path / "images.lock")
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def images(self) -> list[Image]:
         """Return the images, the newest first."""
-        if not self._has_tables:
+        if not self._has_tables():
             return []
         with self._metadata.read() as connection:
             return _records.images(connection)
@@ -331,13 +332,10 @@ class ImageStore(Store):
         """Keep others from collecting what nothing refers to yet."""
         return self._lock.adding()
 
-    def record_image(
-        self, manifest: Manifest, config: ImageConfig, names: Sequence[str], index: bytes | None = None
-    ) -> Image:
+    def record_image(self, manifest: Manifest, config: ImageConfig, names: Sequence[str]) -> Image:
         """Record an image whose blobs and layers are all here.
 
         :param names: references to give it.
-        :param index: the index that it was chosen from, to be kept beside it.
         """
         chain = chain_ids(config.diff_ids)
         descriptor = manifest.descriptor
@@ -376,17 +374,15 @@ class ImageStore(Store):
 
     # -- below -------------------------------------------------------------------------------------------------------
 
-    @property
     def _has_tables(self) -> bool:
-        if "_tables" not in self.__dict__:
+        if not self._tables:
             with self._metadata.read() as connection:
                 query = "SELECT count(*) FROM sqlite_master WHERE name = 'image_references'"
-                if connection.execute(query).fetchone()[0]:
-                    self.__dict__["_tables"] = True
-        return "_tables" in self.__dict__
+                self._tables = bool(connection.execute(query).fetchone()[0])
+        return self._tables
 
     def _make_tables(self) -> None:
-        if not self._has_tables:
+        if not self._has_tables():
             with self._metadata.write() as connection:
                 _records.create_tables(connection)
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from .. import errors
-from ..changeset import Limits, new_hash
+from ..changeset import Limits, check_digest, digest_of
 from ._model import INDEX_TYPES, MANIFEST_TYPES, Descriptor, ImageConfig, Index, Manifest, Platform, chain_ids
 from ._reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from ..changeset import Tee
     from ._records import Image
     from ._store import ImageStore
 
@@ -145,7 +146,7 @@ class _Fetch:
 
     def run(self, descriptor: Descriptor, platform: Platform, references: list[str]) -> Fetched:
         with self._store.adding():
-            manifest, raw_index = self._find(descriptor, platform)
+            manifest = self._find(descriptor, platform)
             config_raw = self._document(manifest.config, "the image's configuration")
             config = ImageConfig.parse(config_raw, self._limits)
             if len(config.diff_ids) != len(manifest.layers):
@@ -157,7 +158,7 @@ class _Fetch:
             content = self._store.content
             content.add(config_raw, manifest.config.digest)
             content.add(manifest.raw, manifest.descriptor.digest)
-            image = self._store.record_image(manifest, config, references, raw_index)
+            image = self._store.record_image(manifest, config, references)
         return Fetched(image, self._moved, self._shared)
 
     # -- documents ---------------------------------------------------------------------------------------------------
@@ -168,31 +169,20 @@ class _Fetch:
         if content.exists(descriptor.digest):
             return content.read(descriptor.digest, self._limits.document)
         data = self._source.manifest(descriptor)
-        hashed = new_hash(descriptor.digest)
-        hashed.update(data)
-        actual = f"{descriptor.digest.partition(':')[0]}:{hashed.hexdigest()}"
-        if actual != descriptor.digest:
-            raise errors.DigestMismatchError(
-                f"{what} should have the digest {descriptor.digest} and has {actual}: get it again",
-                expected=descriptor.digest,
-                actual=actual,
-            )
+        check_digest(what, descriptor.digest, digest_of(data, descriptor.digest))
         if descriptor.size != len(data):
             raise errors.ImageFormatError(f"{what} has {len(data)} bytes and should have {descriptor.size}")
         return data
 
-    def _find(self, descriptor: Descriptor, platform: Platform) -> tuple[Manifest, bytes | None]:
+    def _find(self, descriptor: Descriptor, platform: Platform) -> Manifest:
         """Go through indexes to the manifest."""
-        first: bytes | None = None
         for _ in range(_DEPTH):
             if descriptor.media_type in MANIFEST_TYPES:
                 raw = self._document(descriptor, "the manifest")
-                return Manifest.parse(raw, descriptor.media_type, self._limits), first
+                return Manifest.parse(raw, descriptor.media_type, self._limits)
             if descriptor.media_type not in INDEX_TYPES:
                 raise errors.MediaTypeError(f"{descriptor.media_type[:200]!r} is no media type of an image known here")
-            raw = self._document(descriptor, "the index")
-            first = first or raw
-            descriptor = Index.parse(raw, self._limits).select(platform)
+            descriptor = Index.parse(self._document(descriptor, "the index"), self._limits).select(platform)
         raise errors.ImageFormatError(f"the image's index leads through more than {_DEPTH} others")
 
     # -- layers ------------------------------------------------------------------------------------------------------
@@ -284,7 +274,7 @@ class _Fetch:
         name: str,
         parent: str | None,
         *,
-        tee: object,
+        tee: Tee | None,
     ) -> None:
         try:
             self._store.apply(
@@ -295,7 +285,7 @@ class _Fetch:
                 diff_id=diff_id,
                 size=layer.size,
                 limits=self._limits,
-                tee=tee,  # type: ignore[arg-type]
+                tee=tee,
                 progress=lambda done: self._tell(ProgressEvent("unpack", layer.digest, done, layer.size)),
             )
         except errors.ExistsError:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from ._content import ContentStore
-from ._diff import LayerDescriptor
 from ._engine import Engine
 from ._ingest import Ingest
-from ._layers import LABEL_BLOB, LABEL_DIFF_ID, LayerInfo
+from ._labels import LABEL_BLOB, LABEL_DIFF_ID
+from ._locks import wait_for
 from ._open import FORMAT, open_as, open_store
 from ._store import Store
 from ._working import Working
+
+if TYPE_CHECKING:
+    from ._diff import LayerDescriptor
+    from ._layers import LayerInfo
 
 __all__ = [
     "FORMAT",
@@ -24,4 +31,19 @@ __all__ = [
     "Working",
     "open_as",
     "open_store",
+    "wait_for",
 ]
+
+_LATER = {"LayerDescriptor": "_diff", "LayerInfo": "_layers"}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,7 +13,7 @@ import uuid
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from .. import errors
-from ..changeset import new_hash, split_digest
+from ..changeset import digest_of, split_digest
 from ..driver import Durability
 from ._ingest import Blob, Ingest, typed
 
@@ -72,9 +72,7 @@ class ContentStore:
         :raises NotFoundError: it is not there.
         :raises ImageFormatError: it is no digest.
         """
-        self._check_open()
-        path = self.path(digest)
-        with self._lacking(digest):
+        with self._found(digest) as path:
             if path is not None:
                 return path.stat().st_size
             with self._lock:
@@ -86,9 +84,7 @@ class ContentStore:
         :raises NotFoundError: it is not there.
         :raises ImageFormatError: it is no digest.
         """
-        self._check_open()
-        path = self.path(digest)
-        with self._lacking(digest):
+        with self._found(digest) as path:
             if path is not None:
                 return open(path, "rb")
             with self._lock:
@@ -138,12 +134,10 @@ class ContentStore:
         :raises DigestMismatchError: it has another digest.
         :raises StoreFullError: there is no room for it.
         """
-        checksum = new_hash(digest)
-        checksum.update(data)
-        actual = f"{checksum.name}:{checksum.hexdigest()}"
+        actual = digest_of(data, digest)
         if digest in (None, actual) and self.exists(actual):
             return actual
-        with self.ingest(None if digest is None else digest, len(data), resume=False, wait=60) as ingest:
+        with self.ingest(digest, len(data), resume=False, wait=60) as ingest:
             ingest.write(data)
             return ingest.commit()
 
@@ -185,9 +179,7 @@ class ContentStore:
         :raises NotFoundError: it is not there.
         :raises ImageFormatError: it is no digest.
         """
-        self._check_open()
-        path = self.path(digest)
-        with self._lacking(digest):
+        with self._found(digest) as path:
             if path is not None:
                 os.unlink(path)
                 return
@@ -232,9 +224,12 @@ class ContentStore:
             raise errors.StoreClosedError("the store is closed: open it again")
 
     @contextlib.contextmanager
-    def _lacking(self, digest: str) -> Iterator[None]:
+    def _found(self, digest: str) -> Iterator[Path | None]:
+        """Give the path of a blob that should be there, and say so where it turns out not to be."""
+        self._check_open()
+        path = self.path(digest)
         try:
-            yield
+            yield path
         except (FileNotFoundError, KeyError) as error:
             raise errors.NotFoundError(
                 f"there is no blob {digest} here: get it from where the image came from"
@@ -308,8 +303,7 @@ class ContentStore:
         path = self.path(digest)
         if path is None:
             with self._lock:
-                if self._closed:
-                    raise errors.StoreClosedError("the store is closed: open it again")
+                self._check_open()
                 if digest not in self._memory:
                     self._memory[digest] = os.dup(descriptor)
             return

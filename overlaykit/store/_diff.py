@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from ..changeset import compressed, write_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..changeset import Output
     from ._store import Store
 
 __all__ = ["LayerDescriptor", "diff"]
@@ -46,7 +47,7 @@ class LayerDescriptor:
 def diff(
     store: Store,
     key: str,
-    out: BinaryIO,
+    out: Output,
     compression: str,
     level: int | None,
     epoch: int | None,

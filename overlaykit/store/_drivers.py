@@ -17,7 +17,27 @@ if TYPE_CHECKING:
     from ..driver import Driver, Mount, SnapshotId
     from ..plugin import RegisteredDriver
 
-__all__ = ["GuardedDriver"]
+__all__ = ["GuardedDriver", "storing"]
+
+
+@contextlib.contextmanager
+def storing(place: Path | str | None, room: str) -> Iterator[None]:
+    """Say what is wrong where a file system takes no more.
+
+    :param place: what is on it; ``None`` for a store in memory.
+    :param room: how to make room.
+    """
+    try:
+        yield
+    except errors.OverlaykitError:
+        raise
+    except OSError as error:
+        where = place or "the store in memory"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise errors.StoreFullError(f"the file system of {where} is full: {room}", filename=place) from error
+        if error.errno == errno.EROFS:
+            raise errors.ReadOnlyError(f"{where} is on a read-only file system: remount it", filename=place) from error
+        raise
 
 
 class GuardedDriver:
@@ -47,22 +67,9 @@ class GuardedDriver:
         except Exception as error:
             raise self.fault(f"{method}() raised {type(error).__name__}: {error}") from error
 
-    @contextlib.contextmanager
-    def storing(self) -> Iterator[None]:
+    def storing(self) -> contextlib.AbstractContextManager[None]:
         """Say what is wrong where the file system takes no more."""
-        try:
-            yield
-        except errors.OverlaykitError:
-            raise
-        except OSError as error:
-            where = self._place or "the store in memory"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise errors.StoreFullError(
-                    f"the file system of {where} is full: remove snapshots or other files", filename=self._place
-                ) from error
-            if error.errno == errno.EROFS:
-                raise errors.ReadOnlyError(f"{where} is on a read-only file system", filename=self._place) from error
-            raise
+        return storing(self._place, "remove snapshots or other files")
 
     def fault(self, what: str) -> errors.DriverError:
         """Return the error for a breach of the contract."""

@@ -121,6 +121,15 @@ class Engine:
             "restore it from a backup, or remove the snapshot"
         )
 
+    def check_free(self, key: str) -> None:
+        """Refuse a name that is taken; the commit does too, this spares the work.
+
+        :raises ExistsError: it is.
+        """
+        with self.metadata.read() as connection:
+            if _rows.find(connection, key) is not None:
+                raise self._exists(key)
+
     def _exists(self, key: str) -> errors.ExistsError:
         return errors.ExistsError(f"there is a snapshot {show(key)} already: take another name, or remove it first")
 

@@ -9,7 +9,6 @@ import stat
 from typing import IO, TYPE_CHECKING, Final
 
 from .. import errors
-from ._names import show
 
 if TYPE_CHECKING:
     import io
@@ -42,7 +41,7 @@ def import_tree(
     except (FileNotFoundError, NotADirectoryError) as error:
         raise errors.NotFoundError(f"there is nothing to import at {path}: give a directory or an archive") from error
     if name is not None:
-        _check_free(store, name)
+        store._engine.check_free(name)
     with _typed(path), store.snapshot() as working:
         importer = Importer(working.tree, progress)
         if stat.S_ISDIR(found.st_mode):
@@ -60,13 +59,6 @@ def import_tree(
             with open(path, "rb") as file:
                 import_tar(file, path, importer)
         return working.commit(name, labels={**importer.labels(), **labels})
-
-
-def _check_free(store: Store, name: str) -> None:
-    # The commit checks too; this spares the work.
-    with contextlib.suppress(errors.NotFoundError):
-        store.stat(name)
-        raise errors.ExistsError(f"there is a snapshot {show(name)} already: take another name, or remove it first")
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from .. import errors
 from ..changeset import check_digest, new_hash
+from ._drivers import storing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,18 +30,13 @@ _BLOCK: Final = 1 << 20
 
 @contextlib.contextmanager
 def typed(path: Path | str) -> Iterator[None]:
-    """Say what is wrong where the store's file system takes no more."""
+    """Say what is wrong where the store's file system takes nothing."""
     try:
-        yield
+        with storing(path, "make room, or remove images and prune"):
+            yield
     except errors.OverlaykitError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise errors.StoreFullError(
-                f"the file system of {path} is full: make room, or remove images and prune", filename=path
-            ) from error
-        if error.errno == errno.EROFS:
-            raise errors.ReadOnlyError(f"{path} is on a read-only file system: remount it", filename=path) from error
         if error.errno in (errno.EACCES, errno.EPERM):
             raise errors.StoreAccessError(
                 f"no permission for {path}: open the store as its owner", filename=path

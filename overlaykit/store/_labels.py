@@ -1,10 +1,16 @@
-"""Labels as a value."""
+"""Labels as a value, and those that layers have."""
 
 from __future__ import annotations
 
 from typing import Any, NoReturn
 
-__all__ = ["Labels"]
+__all__ = ["LABEL_BLOB", "LABEL_DIFF_ID", "Labels"]
+
+LABEL_DIFF_ID = "overlaykit.layer.diff-id"
+"""The label of an applied layer: the digest of its uncompressed archive."""
+
+LABEL_BLOB = "overlaykit.layer.blob"
+"""The label of an applied layer: the digest of the blob that it came from."""
 
 
 class Labels(dict[str, str]):

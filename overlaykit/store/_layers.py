@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from .. import errors
 from ..changeset import LayerStream, Limits, Restart, apply_layer
-from ._names import check_name, show
+from ._labels import LABEL_BLOB, LABEL_DIFF_ID
+from ._names import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -20,13 +21,7 @@ if TYPE_CHECKING:
     from ._store import Store
     from ._working import Working
 
-__all__ = ["LABEL_BLOB", "LABEL_DIFF_ID", "LayerInfo", "apply"]
-
-LABEL_DIFF_ID = "overlaykit.layer.diff-id"
-"""The label of an applied layer: the digest of its uncompressed archive."""
-
-LABEL_BLOB = "overlaykit.layer.blob"
-"""The label of an applied layer: the digest of the blob that it came from."""
+__all__ = ["LayerInfo", "apply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +76,7 @@ def apply(
 ) -> LayerInfo:
     """See :meth:`Store.apply`."""
     if name is not None:
-        check_name(name, "name")
-        with contextlib.suppress(errors.NotFoundError):
-            store.stat(name)
-            raise errors.ExistsError(f"there is a snapshot {show(name)} already: take another name, or remove it first")
+        store._engine.check_free(check_name(name, "name"))
     hidden: frozenset[bytes] | None = None
     with contextlib.ExitStack() as stack:
         reopen = _reopening(source, store, stack)
@@ -94,7 +86,7 @@ def apply(
                     applied, result = _try(store, reopen, parent, working, wanted, hidden)
                 except Restart as late:
                     hidden = late.hidden
-                    wanted = Wanted(wanted.digest, wanted.diff_id, wanted.size, wanted.limits, None, wanted.progress)
+                    wanted = replace(wanted, tee=None)
                     continue
                 told = {LABEL_DIFF_ID: result.diff_id, LABEL_BLOB: result.digest}
                 info = working.commit(name, labels={**told, **labels})

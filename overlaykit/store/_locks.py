@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["FileLock", "OperationLock"]
+__all__ = ["FileLock", "OperationLock", "wait_for"]
 
 _CONTENDED = (errno.EWOULDBLOCK, errno.EACCES)
 

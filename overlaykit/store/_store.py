@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import EllipsisType, TracebackType
     from typing import BinaryIO, Self
 
-    from ..changeset import Limits, Tee
+    from ..changeset import Limits, Output, Tee
     from ..driver import Capability, Mount, SnapshotInfo
     from ..plugin import Choice, PluginManager
     from ..tree import Change, Tree
@@ -345,7 +345,7 @@ class Store:
     def diff(
         self,
         key: str,
-        out: BinaryIO,
+        out: Output,
         *,
         compression: str = "gzip",
         level: int | None = None,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from testkit.plain import PlainPlugin
 
-from overlaykit.plugin import reset_plugins
+from overlaykit.plugin import load_plugins, reset_plugins
 from overlaykit.store import open_store
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ DRIVERS = [
 
 @pytest.fixture
 def make_store(tmp_path: Path) -> Iterator[Callable[[str], Store]]:
-    """Return what makes a new store over the driver of a name."""
+    """Return what makes a new store over the driver of a name, ``plain`` included."""
     reset_plugins()
+    load_plugins().register(PlainPlugin(), "plain")
     stores: list[Store] = []
 
     def make(driver: str) -> Store:

@@ -6,12 +6,12 @@ import ctypes
 import os
 import shutil
 import stat
-import traceback
 from typing import TYPE_CHECKING
 
 import pytest
 from testkit import syscalls
 from testkit.loops import need_root
+from testkit.rich import run_in_child
 
 from overlaykit import errors, linux
 from overlaykit.driver import Capability
@@ -32,28 +32,18 @@ def _as_user(tmp_path: Path, lines: str, act: Callable[[], object]) -> None:
     """Call a function in a child that is an ordinary user with these lines in its /etc/subuid and /etc/subgid."""
     ranges = tmp_path / "ranges"
     ranges.write_text(lines)
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(read)
-            syscalls.private_mount_namespace()
-            for name in ("subuid", "subgid"):
-                syscalls.mount(str(ranges), f"/etc/{name}", flags=syscalls.MS_BIND)
-            os.setgroups([])
-            os.setresgid(USER, USER, USER)
-            os.setresuid(USER, USER, USER)
-            ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: as after a login
-            act()
-        except BaseException:
-            os.write(write, traceback.format_exc().encode()[-60000:])
-        finally:
-            os._exit(0)
-    os.close(write)
-    with open(read, "rb") as file:
-        report = file.read().decode()
-    os.waitpid(child, 0)
-    assert not report, report
+
+    def become() -> None:
+        syscalls.private_mount_namespace()
+        for name in ("subuid", "subgid"):
+            syscalls.mount(str(ranges), f"/etc/{name}", flags=syscalls.MS_BIND)
+        os.setgroups([])
+        os.setresgid(USER, USER, USER)
+        os.setresuid(USER, USER, USER)
+        ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: as after a login
+        act()
+
+    run_in_child(become)
 
 
 @pytest.fixture(autouse=True)

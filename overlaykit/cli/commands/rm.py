@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._output import remove_each
+
 if TYPE_CHECKING:
     import argparse
 
@@ -19,12 +21,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Remove the containers in the order given, up to the first that cannot be removed."""
-    output = context.output
     with context.open_store() as store:
-        for name in arguments.names:
-            store.remove_container(name)
-            if not output.json:
-                output.line(output.name(name))
-    if output.json:
-        output.document({"removed": arguments.names})
-    return 0
+        return remove_each(context.output, arguments.names, store.remove_container)

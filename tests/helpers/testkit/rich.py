@@ -18,7 +18,18 @@ from testkit import syscalls
 from testkit.loops import need_root
 from testkit.unprivileged import NOBODY
 
-__all__ = ["ACL_ACCESS", "ACL_DEFAULT", "NAMED_USER", "PLACES", "acl", "digest", "fill", "run_as", "run_as_nobody"]
+__all__ = [
+    "ACL_ACCESS",
+    "ACL_DEFAULT",
+    "NAMED_USER",
+    "PLACES",
+    "acl",
+    "digest",
+    "fill",
+    "run_as",
+    "run_as_nobody",
+    "run_in_child",
+]
 
 ACL_ACCESS = "system.posix_acl_access"
 ACL_DEFAULT = "system.posix_acl_default"
@@ -91,12 +102,21 @@ def run_as_nobody(action: Callable[[], object]) -> None:
     if os.geteuid() != 0:
         action()
         return
+
+    def act() -> None:
+        syscalls.drop_privileges(NOBODY, NOBODY)
+        action()
+
+    run_in_child(act)
+
+
+def run_in_child(action: Callable[[], object]) -> None:
+    """Call a function in a child process; fails with what it raised there."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(read)
-            syscalls.drop_privileges(NOBODY, NOBODY)
             action()
         except BaseException:
             os.write(write, traceback.format_exc().encode()[-60000:])
