@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from ..tree import Change
     from ._container import Container, ContainerInfo
     from ._model import Platform
-    from ._transfer import ProgressEvent
+    from ._transfer import Fetched, ProgressEvent, Sent
+    from .registry import Options
 
 __all__ = ["ImageStore", "open_store"]
 
@@ -299,6 +300,33 @@ class ImageStore(Store):
 
         names = [references] if isinstance(references, str) else references
         return save(self, names, target, form=form, compression=compression, progress=progress)
+
+    def pull(
+        self,
+        reference: str,
+        *,
+        platform: Platform | str | None = None,
+        options: Options | None = None,
+        limits: Limits | None = None,
+        progress: Callable[[ProgressEvent], None] | None = None,
+    ) -> Fetched:
+        """Bring an image from a registry; see :func:`overlaykit.image.registry.pull`."""
+        from .registry import pull
+
+        return pull(self, reference, platform=platform, options=options, limits=limits, progress=progress)
+
+    def push(
+        self,
+        image: str | Image,
+        target: str | None = None,
+        *,
+        options: Options | None = None,
+        progress: Callable[[ProgressEvent], None] | None = None,
+    ) -> Sent:
+        """Send an image to a registry; see :func:`overlaykit.image.registry.push`."""
+        from .registry import push
+
+        return push(self, image, target, options=options, progress=progress)
 
     def create_image(
         self,

@@ -57,7 +57,7 @@ class BlobSource(Protocol):
 
 
 class BlobTarget(Protocol):
-    """Where an image goes to."""
+    """Where an image goes to. One with an attribute ``parallel`` is given that many blobs at once."""
 
     def has(self, descriptor: Descriptor) -> bool:
         """Tell whether a blob is there already."""
@@ -309,19 +309,33 @@ def send_image(
     tell = progress or (lambda _: None)
     content = store.content
     manifest = store.manifest(image)
-    moved = shared = 0
-    for blob in (*manifest.layers, manifest.config):
-        if target.has(blob):
-            shared += blob.size
-            tell(ProgressEvent("exists", blob.digest, blob.size, blob.size))
-            continue
 
-        def open_from(offset: int, digest: str = blob.digest) -> BinaryIO:
-            raw = content.open(digest)
+    def send(blob: Descriptor) -> tuple[int, int]:
+        if target.has(blob):
+            tell(ProgressEvent("exists", blob.digest, blob.size, blob.size))
+            return 0, blob.size
+
+        def open_from(offset: int) -> BinaryIO:
+            raw = content.open(blob.digest)
             raw.seek(offset)
             return raw
 
-        moved += target.put(blob, open_from)
+        moved = target.put(blob, open_from)
         tell(ProgressEvent("done", blob.digest, blob.size, blob.size))
+        return moved, 0 if moved else blob.size
+
+    blobs = list({blob.digest: blob for blob in (*manifest.layers, manifest.config)}.values())
+    parallel: int = getattr(target, "parallel", 1)
+    if parallel > 1:
+        with concurrent.futures.ThreadPoolExecutor(parallel, "overlaykit-send") as pool:
+            futures = [pool.submit(send, blob) for blob in blobs]
+            try:
+                counts = [future.result() for future in futures]
+            except BaseException:
+                # What fails ends the rest that has not begun.
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+    else:
+        counts = [send(blob) for blob in blobs]
     target.put_manifest(manifest.descriptor, manifest.raw)
-    return Sent(manifest.descriptor.digest, moved, shared)
+    return Sent(manifest.descriptor.digest, sum(moved for moved, _ in counts), sum(shared for _, shared in counts))

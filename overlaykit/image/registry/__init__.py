@@ -1,0 +1,9 @@
+"""Images from and to registries (OCI distribution specification 1.1; Docker Registry HTTP API version 2)."""
+
+from __future__ import annotations
+
+from ._client import Options
+from ._credentials import Credentials, find_credentials
+from ._move import pull, pull_all, push
+
+__all__ = ["Credentials", "Options", "find_credentials", "pull", "pull_all", "push"]

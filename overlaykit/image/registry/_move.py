@@ -1,0 +1,159 @@
+"""Pull and push: a store and a repository, one as the source and one as the target."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from ... import errors
+from ...changeset import Limits
+from .._model import INDEX_TYPES, Index, Platform
+from .._reference import Reference
+from .._transfer import fetch_image, send_image
+from ._client import Client, Options
+from ._source import RegistrySource
+from ._target import RegistryTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .._records import Image
+    from .._store import ImageStore
+    from .._transfer import Fetched, ProgressEvent, Sent
+
+__all__ = ["pull", "pull_all", "push"]
+
+
+def pull(
+    store: ImageStore,
+    reference: str | Reference,
+    *,
+    platform: Platform | str | None = None,
+    options: Options | None = None,
+    limits: Limits | None = None,
+    progress: Callable[[ProgressEvent], None] | None = None,
+) -> Fetched:
+    """Bring an image from a registry into a store, under the name it is asked for by; only what is not here travels.
+
+    :param reference: by tag or by digest; with both the digest counts.
+    :param platform: which one of an image for several, ``"linux/arm64"``; this machine's where there is none.
+    :param options: how to speak with the registry.
+    :param limits: what is refused.
+    :param progress: told of each blob, from several threads.
+    :raises NotFoundError: the registry has no such image, or none for the platform.
+    :raises RegistryAccessError: the registry wants credentials, or others.
+    :raises RegistryUnavailableError: it cannot be reached, or stops answering, after all retries.
+    :raises RegistryError: it answers what no registry should.
+    :raises DigestMismatchError: something is not what its digest says.
+    :raises ImageReferenceError: no reference can look like this.
+    :raises LimitError: the image asks for more than it may.
+    :raises MediaTypeError: it is of a kind that is not known.
+    """
+    limits = limits or Limits()
+    where = _parsed(reference)
+    with _client(where, options) as client:
+        source = RegistrySource(client, limits)
+        return fetch_image(
+            store,
+            source,
+            source.resolve(where),
+            platform=platform,
+            references=[str(where)],
+            progress=progress,
+            limits=limits,
+        )
+
+
+def pull_all(
+    store: ImageStore,
+    reference: str | Reference,
+    *,
+    options: Options | None = None,
+    limits: Limits | None = None,
+    progress: Callable[[ProgressEvent], None] | None = None,
+) -> list[Fetched]:
+    """Bring an image for all its platforms; the one for this machine, or else the first, gets the name.
+
+    Parameters and errors are those of :func:`pull`. What an index has besides images, such as attestations, is left.
+    """
+    limits = limits or Limits()
+    where = _parsed(reference)
+    with _client(where, options) as client:
+        source = RegistrySource(client, limits)
+        found = source.resolve(where)
+        if found.media_type not in INDEX_TYPES:
+            wanted = [found]
+        else:
+            index = Index.parse(source.manifest(found), limits)
+            wanted = [one for one in index.manifests if one.platform is None or one.platform.os != "unknown"]
+            if not wanted:
+                raise errors.NotFoundError(f"the image {where} is there for no platform: check the name")
+        here = Platform.here()
+        named = next((one for one in wanted if one.platform is not None and here.accepts(one.platform)), wanted[0])
+        return [
+            fetch_image(
+                store,
+                source,
+                one,
+                platform=one.platform,
+                references=[str(where)] if one is named else [],
+                progress=progress,
+                limits=limits,
+            )
+            for one in wanted
+        ]
+
+
+def push(
+    store: ImageStore,
+    image: str | Image,
+    target: str | Reference | None = None,
+    *,
+    options: Options | None = None,
+    progress: Callable[[ProgressEvent], None] | None = None,
+) -> Sent:
+    """Send an image to a registry; only what is not there travels.
+
+    Blobs that another repository of the same registry should have, since the image has a name there, are mounted.
+
+    :param image: which one.
+    :param target: where to; what the image is asked for by where that is ``None``.
+    :param options: how to speak with the registry.
+    :param progress: told of each blob, from several threads.
+    :raises NotFoundError: there is no such image here, or a blob of it is missing.
+    :raises ImageReferenceError: no reference can look like this.
+    :raises RegistryAccessError: the registry wants credentials, or others.
+    :raises RegistryUnavailableError: it cannot be reached, or stops answering, after all retries.
+    :raises RegistryError: it answers what no registry should.
+    :raises DigestMismatchError: it says that it took something else, or the target names another digest.
+    """
+    found = store.image(image)
+    if target is None:
+        if not isinstance(image, str):
+            raise errors.ImageReferenceError("an image goes to a name: give one, as registry.example/app:1")
+        target = image
+    where = _parsed(target)
+    if where.digest and where.digest != found.digest:
+        raise errors.DigestMismatchError(
+            f"the image has the digest {found.digest}, and the target {where} another: leave the digest out",
+            expected=where.digest,
+            actual=found.digest,
+        )
+    known = [Reference.parse(name) for name in found.references]
+    mount_from = sorted({one.repository for one in known if one.registry == where.registry})
+    with _client(where, options, push=True) as client:
+        to = RegistryTarget(client, where.tag or where.digest, mount_from=mount_from, progress=progress)
+        return send_image(store, found, to, progress=progress)
+
+
+def _parsed(reference: str | Reference) -> Reference:
+    return Reference.parse(reference) if isinstance(reference, str) else reference
+
+
+@contextlib.contextmanager
+def _client(where: Reference, options: Options | None, *, push: bool = False) -> Iterator[Client]:
+    client = Client(where.registry, where.repository, options or Options(), push=push)
+    try:
+        yield client
+    finally:
+        client.close()
