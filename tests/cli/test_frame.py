@@ -264,22 +264,22 @@ def test_interruption_has_its_exit_code(cli: Cli, site_with: Path) -> None:
 def site_with(tmp_path: Path) -> Path:
     """A site directory with a plugin that brings commands."""
     site = tmp_path / "site"
-    info = site / "ok_push-1.0.dist-info"
+    info = site / "ok_ship-1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ok-push\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[overlaykit]\npush = ok_push\n")
-    (site / "ok_push.py").write_text(
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ok-ship\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[overlaykit]\nship = ok_ship\n")
+    (site / "ok_ship.py").write_text(
         "from overlaykit.plugin import CommandSpec, hookimpl\n"
         "@hookimpl\n"
         "def overlaykit_cli_commands():\n"
-        "    yield CommandSpec('push', 'send it away', 'ok_push_run:push')\n"
-        "    yield CommandSpec('bad', 'returns no exit code', 'ok_push_run:bad')\n"
-        "    yield CommandSpec('gone', 'is not there', 'ok_push_run:gone')\n"
-        "    yield CommandSpec('wait', 'waits', 'ok_push_run:wait')\n"
+        "    yield CommandSpec('ship', 'send it away', 'ok_ship_run:ship')\n"
+        "    yield CommandSpec('bad', 'returns no exit code', 'ok_ship_run:bad')\n"
+        "    yield CommandSpec('gone', 'is not there', 'ok_ship_run:gone')\n"
+        "    yield CommandSpec('wait', 'waits', 'ok_ship_run:wait')\n"
     )
-    (site / "ok_push_run.py").write_text(
+    (site / "ok_ship_run.py").write_text(
         "import sys, time\n"
-        "def push(words):\n    print(words)\n    return 5\n"
+        "def ship(words):\n    print(words)\n    return 5\n"
         "def bad(words):\n    return 'done'\n"
         "def wait(words):\n    print('waiting', flush=True)\n    time.sleep(60)\n"
     )
@@ -288,17 +288,17 @@ def site_with(tmp_path: Path) -> Path:
 
 def test_commands_of_plugins(cli: Cli, site_with: Path) -> None:
     cli.environment["PYTHONPATH"] = str(site_with)
-    assert cli.run("--json", "push", "a", "--force", expect=5).stdout == "['--json', 'a', '--force']\n"
+    assert cli.run("--json", "ship", "a", "--force", expect=5).stdout == "['--json', 'a', '--force']\n"
     assert "returned str, no exit code" in cli.error("bad", code=1)
     assert "--debug shows where" in cli.error("gone", code=1)
-    assert "did you mean push?" in cli.error("pusch", code=2)
+    assert "did you mean ship?" in cli.error("shipp", code=2)
     document = cli.json("plugins")
-    (mine,) = [plugin for plugin in document["plugins"] if plugin["name"] == "push"]
-    assert mine["commands"] == ["push", "bad", "gone", "wait"]
-    assert "overlaykit push: send it away" in cli.run("plugins").stdout
-    cli.environment["OVERLAYKIT_DISABLE_PLUGINS"] = "push"
-    assert "there is no command 'push'" in cli.error("push", code=2)
-    assert cli.json("plugins")["disabled"] == ["push"]
+    (mine,) = [plugin for plugin in document["plugins"] if plugin["name"] == "ship"]
+    assert mine["commands"] == ["ship", "bad", "gone", "wait"]
+    assert "overlaykit ship: send it away" in cli.run("plugins").stdout
+    cli.environment["OVERLAYKIT_DISABLE_PLUGINS"] = "ship"
+    assert "there is no command 'ship'" in cli.error("ship", code=2)
+    assert cli.json("plugins")["disabled"] == ["ship"]
 
 
 def test_tracebacks_only_with_debug(cli: Cli) -> None:
