@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import zlib
 from typing import TYPE_CHECKING, Final, Protocol
@@ -13,7 +14,7 @@ from ._inflate import CHUNK
 from ._stream import StreamResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CompressedWriter", "compressed"]
 
-_WAITING: Final = 4  # chunks between two threads
+_BLOCKS: Final = 4
 _KINDS: Final[dict[str, Compression]] = {"none": "none", "gzip": "gzip", "zstd": "zstd"}
 _DEFAULTS: Final = {"none": 0, "gzip": 1, "zstd": 3}
 _LEVELS: Final = {"none": (0, 0), "gzip": (0, 9), "zstd": (1, 22)}
@@ -36,13 +37,13 @@ class Output(Protocol):
 
 
 class _Packer(Protocol):
-    def compress(self, data: bytes, /) -> bytes: ...
+    def compress(self, data: memoryview, /) -> bytes | memoryview: ...
 
     def flush(self) -> bytes: ...
 
 
 class _Plain:
-    def compress(self, data: bytes, /) -> bytes:
+    def compress(self, data: memoryview, /) -> memoryview:
         return data
 
     def flush(self) -> bytes:
@@ -91,8 +92,9 @@ class CompressedWriter:
     """A layer on its way into its blob; :func:`compressed` makes one.
 
     What was written is compressed in blocks of one size, however it came: so the blob depends on the content, the
-    compression and the level alone. One thread compresses and writes, another one hashes what went in; what fits into
-    one block needs neither. Both have ended when :meth:`close` returns or the context manager is left.
+    compression and the level alone. A thread compresses a block and writes it while the caller hashes it and fills the
+    next one; what fits into one block needs no thread. It has ended when :meth:`close` returns or the context manager
+    is left.
     """
 
     def __init__(self, out: Output, compression: Compression, level: int) -> None:
@@ -101,13 +103,16 @@ class CompressedWriter:
         self._packer = _packer(compression, level)
         self._blob = new_hash()
         self._plain = self._blob if compression == "none" else new_hash()
-        self._buffer = bytearray()
+        # The same few blocks over and over: fresh memory costs more than filling it.
+        self._block: bytearray | None = None
+        self._filled = 0
+        self._made = 0
+        self._free: Channel[bytearray] = Channel(_BLOCKS)
+        self._full: Channel[tuple[bytearray, int]] = Channel(_BLOCKS)
         self._size = 0
         self._uncompressed = 0
         self._error: BaseException | None = None
-        self._packing: Channel[bytes] = Channel(_WAITING)
-        self._hashing: Channel[bytes] = Channel(_WAITING)
-        self._threads: list[threading.Thread] = []
+        self._thread: threading.Thread | None = None
         self._result: StreamResult | None = None
         self._closed = False
 
@@ -118,20 +123,28 @@ class CompressedWriter:
         :raises OSError: writing the blob failed, now or before.
         :raises ValueError: it is closed.
         """
-        if self._closed:
-            raise ValueError("the compressed layer is closed")
         view = memoryview(data).cast("B")
         size = len(view)
         while view:
-            taken = view[: CHUNK - len(self._buffer)]
-            self._buffer += taken
-            view = view[len(taken) :]
-            if len(self._buffer) == CHUNK:
-                block = bytes(self._buffer)
-                self._buffer.clear()
-                self._pass_on(block)
-        self._uncompressed += size
+            room = self._room()
+            count = min(len(room), len(view))
+            room[:count] = view[:count]
+            view = view[count:]
+            self._add(count)
         return size
+
+    def fill(self, read: Callable[[memoryview], int | None], most: int) -> int:
+        """Let the next bytes be put where they are compressed, which saves a copy.
+
+        :param read: puts bytes into what it is given, and returns how many: the ``readinto`` of a file.
+        :param most: how many there may be.
+        :returns: how many there were: 0 at the end of the file.
+        :raises OSError: what ``read`` raises; or writing the blob failed, now or before.
+        :raises ValueError: it is closed.
+        """
+        count = read(self._room()[:most]) or 0
+        self._add(count)
+        return count
 
     def close(self) -> StreamResult:
         """Write what is left, and wait for it; a second time only tells the result again.
@@ -141,20 +154,19 @@ class CompressedWriter:
         """
         if self._result is not None:
             return self._result
-        if self._closed:
-            raise ValueError("the compressed layer is closed")
+        self._check_open()
         try:
-            if self._threads:
-                if self._buffer:
-                    self._pass_on(bytes(self._buffer))
-                self._packing.end()
-                self._hashing.end()
-                self._join()
-            else:
-                self._update(bytes(self._buffer))
-                self._pack(bytes(self._buffer))
-            if self._error is not None:
-                raise self._error
+            if self._thread is not None:
+                if self._filled:
+                    self._pass_on()
+                self._full.end()
+                self._thread.join()
+                if self._error is not None:
+                    raise self._error
+            elif self._block is not None:
+                with memoryview(self._block)[: self._filled] as view:
+                    self._hash(view)
+                    self._pack(view)
             self._emit(self._packer.flush())
         finally:
             self.abort()
@@ -165,10 +177,11 @@ class CompressedWriter:
     def abort(self) -> None:
         """Stop where it is; a second time does nothing, and neither does it after :meth:`close`."""
         self._closed = True
-        self._packing.close()
-        self._hashing.close()
-        self._join()
-        self._buffer.clear()
+        self._full.close()
+        self._free.close()
+        if self._thread is not None:
+            self._thread.join()
+        self._block = None
 
     def __enter__(self) -> Self:
         return self
@@ -181,50 +194,78 @@ class CompressedWriter:
         else:
             self.abort()
 
-    def _join(self) -> None:
-        for thread in self._threads:
-            thread.join()
+    # -- blocks ----------------------------------------------------------------------------------------------------
 
-    def _pass_on(self, block: bytes) -> None:
-        if not self._threads:
-            pairs = [(self._packing, self._pack)]
-            if self._plain is not self._blob:
-                pairs.append((self._hashing, self._update))
-            for channel, work in pairs:
-                name = f"overlaykit-layer{work.__name__}"
-                thread = threading.Thread(target=self._run, args=(channel, work), name=name, daemon=True)
-                thread.start()
-                self._threads.append(thread)
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError("the compressed layer is closed")
+
+    def _room(self) -> memoryview:
+        """Return what is left of the block that is being filled; never nothing."""
+        self._check_open()
+        if self._block is None:
+            if self._made < _BLOCKS:
+                self._made += 1
+                self._block = bytearray(CHUNK)
+            else:
+                with self._failing():
+                    self._block = self._free.get()
+            assert self._block is not None
+        return memoryview(self._block)[self._filled :]
+
+    def _add(self, count: int) -> None:
+        self._filled += count
+        self._uncompressed += count
+        if self._filled == CHUNK:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        block, length = self._block, self._filled
+        assert block is not None
+        self._block, self._filled = None, 0
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="overlaykit-layer-pack", daemon=True)
+            self._thread.start()
+        with self._failing():
+            self._full.put((block, length))
+        # The other thread may give the block back by now, but only this one fills it again.
+        with memoryview(block)[:length] as view:
+            self._hash(view)
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Raise what the thread met."""
         try:
-            self._packing.put(block)
-            if self._plain is not self._blob:
-                self._hashing.put(block)
+            yield
         except Closed:
             if self._error is not None:
                 raise self._error from None
             raise ValueError("the compressed layer is closed") from None
 
-    def _run(self, channel: Channel[bytes], work: Callable[[bytes], None]) -> None:
+    def _run(self) -> None:
         try:
-            while (block := channel.get()) is not None:
-                work(block)
+            while (full := self._full.get()) is not None:
+                block, length = full
+                with memoryview(block)[:length] as view:
+                    self._pack(view)
+                self._free.put(block)
         except Closed:
             pass
         except BaseException as error:
             self._error = error
-            self._packing.close()
-            self._hashing.close()
+            self._full.close()
+            self._free.close()
 
-    def _update(self, block: bytes) -> None:
+    def _hash(self, view: memoryview) -> None:
         if self._plain is not self._blob:
-            self._plain.update(block)
+            self._plain.update(view)
 
-    def _pack(self, block: bytes) -> None:
-        self._emit(self._packer.compress(block))
+    def _pack(self, view: memoryview) -> None:
+        self._emit(self._packer.compress(view))
 
-    def _emit(self, data: bytes) -> None:
+    def _emit(self, data: bytes | memoryview) -> None:
         self._blob.update(data)
         self._size += len(data)
-        view = memoryview(data)
-        while view:
-            view = view[self._out.write(view) :]
+        left = memoryview(data)
+        while left:
+            left = left[self._out.write(left) :]

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from .. import errors
 from ..tree import Aspect, ChangeKind
+from ._compress import CompressedWriter
 from ._tar_write import END, TarHeader, encode_header, padding
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterable
     from typing import Protocol
 
@@ -208,6 +210,13 @@ def _check_name(name: bytes, path: bytes) -> None:
         )
 
 
+def _shrunk(path: bytes) -> errors.ChangesetError:
+    return errors.ChangesetError(
+        f"{os.fsdecode(path)!r} became shorter while it was read: commit before, or stop who writes",
+        filename=os.fsdecode(path),
+    )
+
+
 class _Writer:
     """Writes the entries of a plan."""
 
@@ -274,19 +283,32 @@ class _Writer:
             self._progress(self.entries, self.size)
 
     def _content(self, path: bytes, size: int) -> None:
-        left = size
         with self._tree.open_raw(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)) as file:
-            while left:
-                # A new object each time: who takes it may still be at the last one in another thread.
-                data = file.read(min(left, _CHUNK))
-                if not data:
-                    raise errors.ChangesetError(
-                        f"{os.fsdecode(path)!r} became shorter while it was read: commit before, or stop who writes",
-                        filename=os.fsdecode(path),
-                    )
-                left -= len(data)
-                self._take(data)
+            if size < _GATHER or not isinstance(self._out, CompressedWriter):
+                self._copy(path, file, size)
+            else:
+                self._pour(path, file, size, self._out)
         self._take(padding(size))
+
+    def _copy(self, path: bytes, file: io.RawIOBase, left: int) -> None:
+        while left:
+            # A new object each time: who takes it may still be at the last one in another thread.
+            data = file.read(min(left, _CHUNK))
+            if not data:
+                raise _shrunk(path)
+            left -= len(data)
+            self._take(data)
+
+    def _pour(self, path: bytes, file: io.RawIOBase, left: int, out: CompressedWriter) -> None:
+        self._flush()
+        while left:
+            count = out.fill(file.readinto, left)
+            if not count:
+                raise _shrunk(path)
+            left -= count
+            self.size += count
+            if self._progress is not None:
+                self._progress(self.entries, self.size)
 
     def _take(self, data: bytes) -> None:
         self.size += len(data)

@@ -6,6 +6,7 @@ import errno
 import gzip
 import hashlib
 import io
+import os
 import random
 import threading
 
@@ -140,3 +141,26 @@ def test_what_there_is_none_of() -> None:
     for compression, level in [("gzip", 10), ("gzip", -1), ("zstd", 23), ("zstd", 0), ("none", 1)]:
         with pytest.raises(ValueError, match="take one from"):
             compressed(io.BytesIO(), compression, level)
+
+
+def test_what_a_file_puts_in_itself_gives_the_same_blob() -> None:
+    data = some(5 * MIB + 77)
+    results = set()
+    for most in (len(data), 300_000, 2 * MIB):
+        out = io.BytesIO()
+        file = io.FileIO(os.memfd_create("data"), "r+")
+        with file, compressed(out) as writer:
+            file.write(data)
+            file.seek(0)
+            writer.write(data[:11])  # blocks do not begin where the file does
+            while writer.fill(file.readinto, most):
+                pass
+            assert writer.fill(file.readinto, most) == 0
+            results.add(writer.close())
+        assert gzip.decompress(out.getvalue()) == data[:11] + data
+    writer = compressed(io.BytesIO())
+    writer.write(data[:11])
+    writer.write(data)
+    assert results == {writer.close()}
+    with pytest.raises(ValueError, match="closed"):
+        writer.fill(io.BytesIO(b"more").readinto, 4)
