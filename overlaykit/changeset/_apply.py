@@ -16,7 +16,7 @@ from .. import errors
 from ..driver import NodeAttributes, NodeKind, join_path
 from ._below import Below
 from ._nodes import Node, Put
-from ._paths import META, NAME, OPAQUE, WHITEOUT, is_whiteout, refused, show
+from ._paths import META, NAME, OPAQUE, UNFIT, WHITEOUT, is_whiteout, refused, show, unfit
 from ._tar import TarKind, TarReader, TarRun
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def apply_layer(
     :raises LayerFormatError: the archive is damaged, or has what no layer may have.
     :raises LimitError: it exceeds a limit.
     :raises Restart: a whiteout came too late; only where ``hidden`` is ``None``.
-    :raises OSError: the storage takes no more, or something may not be made; ``filename`` is its path.
+    :raises UnsupportedError: something in it cannot be kept by this driver, on this file system, or by this user.
+    :raises OSError: the storage takes no more.
     """
     machine = _Machine(writer, lower, limits, final=hidden is not None)
     for path in sorted(hidden or (), key=lambda path: (path.count(b"/"), path)):
@@ -97,6 +98,10 @@ def apply_layer(
             found = set(machine.whiteouts)
             found.update(item.path for item in members if not isinstance(item, TarRun) and is_whiteout(item.path))
             raise Restart(frozenset(found)) from None
+        except OSError as error:
+            if isinstance(error, errors.OverlaykitError) or error.errno not in UNFIT:
+                raise
+            raise unfit(error, None if isinstance(item, TarRun) else item.path) from error
     machine.settle()
     return Applied(reader.entries, machine.bytes, machine.skipped)
 

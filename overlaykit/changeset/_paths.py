@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from .. import errors
@@ -15,6 +16,22 @@ META = b".wh..wh."
 
 NAME = 255
 """Bytes of a name."""
+
+UNFIT = frozenset(
+    (
+        errno.E2BIG,
+        errno.EACCES,
+        errno.EFBIG,
+        errno.EINVAL,
+        errno.EMLINK,
+        errno.ENAMETOOLONG,
+        errno.EOPNOTSUPP,
+        errno.EOVERFLOW,
+        errno.EPERM,
+        errno.ERANGE,
+    )
+)
+"""What drivers say of something that they cannot keep."""
 
 
 def is_whiteout(path: bytes) -> bool:
@@ -30,3 +47,15 @@ def show(path: bytes) -> str:
 def refused(path: bytes, why: str) -> errors.LayerFormatError:
     """Return that a layer has what no layer may have."""
     return errors.LayerFormatError(f"the layer's {show(path)} {why}: make the layer again")
+
+
+def unfit(error: OSError, path: bytes | None) -> errors.UnsupportedError:
+    """Return that something cannot be kept.
+
+    :param path: whose it is; ``None`` where the error knows it.
+    """
+    shown = show(os.fsencode(error.filename or b"something") if path is None else path)
+    return errors.UnsupportedError(
+        f"{shown} of the layer cannot be kept here ({error.strerror}): take another driver or file system, or make the "
+        "layer without it"
+    )

@@ -27,6 +27,12 @@ _END = (1 << 63) - 1_000_000_000
 """Nanoseconds from the epoch that a time may be away."""
 _HEADS = 1 << 20
 """Entries that a map may have at most."""
+_NAME, _VALUE = 255, 64 << 10
+"""Bytes of an extended attribute's name and value at most: Linux's XATTR_NAME_MAX and XATTR_SIZE_MAX."""
+_SPACES = (b"user.", b"trusted.", b"security.")
+_ACLS = frozenset((b"system.posix_acl_access", b"system.posix_acl_default"))
+_ACL_VERSION = b"\2\0\0\0"
+"""What the kernel's form of a list begins with; entries of 8 bytes follow."""
 
 
 class Overrides(TypedDict, total=False):
@@ -167,10 +173,17 @@ def xattrs(found: Mapping[bytes, bytes], what: str) -> tuple[tuple[bytes, bytes]
             except binascii.Error as error:
                 raise errors.LayerFormatError(f"an attribute in the pax header of {what} is damaged") from error
             values.setdefault(name, plain)
-    for name in values:
-        if not name or b"\0" in name or len(name) > 255:
+    for name, value in values.items():
+        if not name or b"\0" in name or len(name) > _NAME or name in _SPACES:
             raise errors.LayerFormatError(f"the name of an extended attribute of {what} cannot be one")
-    return tuple(values.items())
+        if len(value) > _VALUE:
+            raise errors.LayerFormatError(
+                f"an extended attribute of {what} has {len(value)} bytes, and {_VALUE} is the most there can be"
+            )
+        if name in _ACLS and (value[:4] != _ACL_VERSION or len(value) % 8 != 4):
+            raise errors.LayerFormatError(f"the access control list of {what} is none: make the layer again")
+    # Others, as those of macOS, are nothing that Linux could keep, in whatever file system.
+    return tuple((name, value) for name, value in values.items() if name in _ACLS or name.startswith(_SPACES))
 
 
 def map_of(found: Mapping[bytes, bytes], what: str) -> Sparse | None:

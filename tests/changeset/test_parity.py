@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -214,15 +213,6 @@ AS_ROOT: dict[str, Stack] = {
     "trusted-attributes": [[f("x", "x", xattrs=(("trusted.a", "1"),))]],
     "set-uid-stays-with-an-owner": [[f("x", "x", mode=0o4755, uid=5, xattrs=(("user.a", "1"),))]],
 }
-
-
-@pytest.fixture
-def reachable() -> Iterator[Path]:
-    """A directory in memory that every user can reach."""
-    path = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 def look(tree: Tree) -> dict[bytes, tuple[object, ...]]:

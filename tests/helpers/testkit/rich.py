@@ -83,6 +83,15 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, place_roots: dict[str,
     shutil.rmtree(path)
 
 
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A directory in memory that every user can reach."""
+    path = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
 def _open_to_all(path: Path) -> None:
     """Let everyone into a directory below pytest's own, which it makes for its user alone."""
     temporary = Path(tempfile.gettempdir())
