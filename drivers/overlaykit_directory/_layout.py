@@ -17,7 +17,6 @@ import errno
 import fcntl
 import json
 import os
-import secrets
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -126,7 +125,7 @@ class Layout:
 
     def discard(self, id: SnapshotId) -> None:
         """Take a snapshot away; :meth:`empty_trash` deletes it."""
-        os.rename(self.directory(id), self.trash / f"{id}-{secrets.token_hex(4)}")
+        os.rename(self.directory(id), self.trash / f"{id}-{os.urandom(4).hex()}")
 
     def empty_trash(self) -> None:
         """Delete what was discarded, and what was being made by a process that is gone.
@@ -150,7 +149,7 @@ class Layout:
                 path = self.staging / name
                 try:
                     with _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                        os.rename(path, self.trash / f"{name}-{secrets.token_hex(4)}")
+                        os.rename(path, self.trash / f"{name}-{os.urandom(4).hex()}")
                 except (BlockingIOError, FileNotFoundError):
                     continue  # its maker is at work, or has just finished
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,8 +118,8 @@ class Layout:
         try:
             data = Path(path).read_bytes()
         except FileNotFoundError:
-            text = json.dumps({"format": FORMAT, "userxattr": userxattr, "token": secrets.token_hex(12)})
-            temporary = f"{path}.{secrets.token_hex(8)}"
+            text = json.dumps({"format": FORMAT, "userxattr": userxattr, "token": os.urandom(12).hex()})
+            temporary = f"{path}.{os.urandom(8).hex()}"
             write_file(temporary, text.encode(), durable=True)
             try:
                 os.link(temporary, path)  # whoever is first decides
@@ -146,7 +145,7 @@ class Layout:
 
     def _make_staging(self) -> tuple[str, int]:
         while True:
-            path = f"{self.root}/staging/{secrets.token_hex(8)}"
+            path = f"{self.root}/staging/{os.urandom(8).hex()}"
             os.mkdir(path, 0o700)
             fd = -1
             try:
@@ -174,7 +173,7 @@ class Layout:
 
     def discard(self, path: str) -> None:
         """Move something to the trash."""
-        os.rename(path, f"{self.trash}/{secrets.token_hex(8)}")
+        os.rename(path, f"{self.trash}/{os.urandom(8).hex()}")
 
     def layers(self, id: str) -> Layers:
         """Read what a snapshot stands on."""
@@ -206,7 +205,7 @@ class Layout:
 
     def replace(self, id: str, name: str, data: bytes, *, durable: bool) -> None:
         """Write a snapshot's file in one step."""
-        temporary = self.stage(secrets.token_hex(8))
+        temporary = self.stage(os.urandom(8).hex())
         write_file(temporary, data, durable=durable)
         os.rename(temporary, self.file(id, name))
 

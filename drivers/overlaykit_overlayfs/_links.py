@@ -8,7 +8,6 @@ files with several names; all names of a file are in the layer that has the file
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import threading
 from contextlib import suppress
@@ -162,5 +161,5 @@ def finish_stuck(raw: HostTree, journal: Journal) -> None:
 
 def _beside(path: str, token: str) -> str:
     parent = os.path.dirname(path)
-    name = f"{token}{secrets.token_hex(6)}"
+    name = f"{token}{os.urandom(6).hex()}"
     return f"{parent}/{name}" if parent else name

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -30,7 +29,7 @@ __all__ = ["exchange", "move_directory", "remake_name"]
 def _passing(journal: Journal, path: str) -> tuple[str, str]:
     """Return a path's directory, and the path of a passing object in it."""
     parent = os.path.dirname(path)
-    name = f"{journal.token}{secrets.token_hex(6)}"
+    name = f"{journal.token}{os.urandom(6).hex()}"
     return parent, f"{parent}/{name}" if parent else name
 
 

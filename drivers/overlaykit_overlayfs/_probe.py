@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -151,8 +150,9 @@ def probe(path: Path | None) -> Probe:
         return _unusable("the driver keeps its layers in a directory", "give the store a path")
     if not linux.available():
         return _unusable("overlaykit's native module is missing", "reinstall overlaykit on Linux with a C compiler")
+    directory = f"{path}/.overlaykit-probe-{os.urandom(8).hex()}"
     try:
-        directory = tempfile.mkdtemp(prefix=".overlaykit-probe-", dir=path)
+        os.mkdir(directory, 0o700)
     except OSError as error:
         return _unusable(
             f"cannot write to {path}: {error.strerror}", "choose a directory that is yours, on a disk that is not full"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +36,8 @@ def new_hash(digest: str | None = None) -> Hash:
     :raises ImageFormatError: it is not a digest.
     """
     algorithm = "sha256" if digest is None else split_digest(digest)[0]
+    import hashlib
+
     return hashlib.new(algorithm, usedforsecurity=False)
 
 

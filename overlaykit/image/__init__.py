@@ -1,22 +1,25 @@
-"""OCI images over a store: layers, configurations, references, containers, archives and registries."""
+"""OCI images over a store: layers, configurations, references, containers, archives and registries.
+
+The store is imported with it; the rest when a name is first used.
+"""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING
 
-from ._collect import Collected
-from ._container import Container, ContainerInfo
-from ._model import Descriptor, History, ImageConfig, Index, Manifest, Platform, chain_ids
-from ._records import Image
-from ._reference import Reference
-from ._sharing import HistoryEntry, Layer
 from ._store import ImageStore, open_store
-from ._transfer import BlobSource, BlobTarget, Fetched, ProgressEvent, Sent, fetch_image, send_image
 
 if TYPE_CHECKING:
+    from ._collect import Collected
+    from ._container import Container, ContainerInfo
     from ._load import load
+    from ._model import Descriptor, History, ImageConfig, Index, Manifest, Platform, chain_ids
+    from ._records import Image
+    from ._reference import Reference
     from ._save import save
+    from ._sharing import HistoryEntry, Layer
+    from ._transfer import BlobSource, BlobTarget, Fetched, ProgressEvent, Sent, fetch_image, send_image
 
 __all__ = [
     "BlobSource",
@@ -46,7 +49,31 @@ __all__ = [
     "send_image",
 ]
 
-_LATER = {"load": "_load", "save": "_save"}
+_LATER = {
+    "BlobSource": "_transfer",
+    "BlobTarget": "_transfer",
+    "Collected": "_collect",
+    "Container": "_container",
+    "ContainerInfo": "_container",
+    "Descriptor": "_model",
+    "Fetched": "_transfer",
+    "History": "_model",
+    "HistoryEntry": "_sharing",
+    "Image": "_records",
+    "ImageConfig": "_model",
+    "Index": "_model",
+    "Layer": "_sharing",
+    "Manifest": "_model",
+    "Platform": "_model",
+    "ProgressEvent": "_transfer",
+    "Reference": "_reference",
+    "Sent": "_transfer",
+    "chain_ids": "_model",
+    "fetch_image": "_transfer",
+    "load": "_load",
+    "save": "_save",
+    "send_image": "_transfer",
+}
 
 
 def __getattr__(name: str) -> object:

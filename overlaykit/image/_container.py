@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
 from ..driver import SnapshotKind
-from ._model import OCI_CONFIG, OCI_MANIFEST, Descriptor, ImageConfig, Manifest
-from ._reference import Reference
-from ._write import add_layer, record, source_date_epoch, timestamp
 
 if TYPE_CHECKING:
     import datetime
@@ -20,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..driver import SnapshotInfo
-    from ..store import LayerDescriptor, Working
+    from ..store import Working
     from ..tree import Change, Tree
     from ._records import Image
     from ._store import ImageStore
@@ -28,12 +24,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Container",
     "ContainerInfo",
-    "add_layer",
     "containers",
     "make_container",
     "open_container",
-    "source_date_epoch",
-    "timestamp",
 ]
 
 _IMAGE = "overlaykit.container.image"
@@ -108,8 +101,9 @@ class Container:
         :raises ChangesetError: a name begins with ``.wh.``.
         :raises ImageReferenceError: the name can be none.
         """
-        with self._store.adding():
-            return _commit(self, reference, author, message, config or {}, compression, source_date_epoch(epoch))
+        from ._commit import commit_container
+
+        return commit_container(self._store, self.info, reference, author, message, config or {}, compression, epoch)
 
     def copy_in(self, source: str | os.PathLike[str] | BinaryIO, path: str = "") -> None:
         """Copy a file or a tree of this machine into it, with its attributes; directories merge.
@@ -179,7 +173,7 @@ class Container:
 def make_container(store: ImageStore, image: Image, name: str | None, *, kept: bool) -> Container:
     """See :meth:`ImageStore.container` and :meth:`ImageStore.create_container`."""
     labels = {_IMAGE: image.digest, _REFERENCE: image.references[0] if image.references else ""}
-    key = secrets.token_hex(6) if name is None else name
+    key = os.urandom(6).hex() if name is None else name
     with store.adding():
         if kept:
             return Container(store, store.prepare(key, image.top, labels=labels))
@@ -206,64 +200,3 @@ def containers(store: ImageStore) -> Iterator[ContainerInfo]:
 
 def _info(info: SnapshotInfo) -> ContainerInfo:
     return ContainerInfo(info.key, info.labels[_IMAGE], info.labels.get(_REFERENCE, ""), info.created)
-
-
-def _commit(
-    container: Container,
-    reference: str | None,
-    author: str,
-    message: str,
-    changes: Mapping[str, Any],
-    compression: str,
-    epoch: int | None,
-) -> Image:
-    store = container._store
-    if reference is not None:
-        Reference.parse(reference)  # before the work
-    image = store.image(container.info.image)
-    base, manifest = store.config(image), store.manifest(image)
-    layer = add_layer(store, container.name, image.top, base.diff_ids, compression, epoch)
-    document = _config(base, (*base.diff_ids, layer.diff_id), timestamp(epoch), author, message, changes)
-    return record(
-        store,
-        document,
-        (*manifest.layers, Descriptor(_layer_type(manifest, layer), layer.digest, layer.size)),
-        reference,
-        media_type=manifest.media_type,
-        config_type=manifest.config.media_type if manifest.media_type != OCI_MANIFEST else OCI_CONFIG,
-    )
-
-
-def _layer_type(manifest: Manifest, layer: LayerDescriptor) -> str:
-    """Docker's manifests have Docker's types of layers."""
-    if manifest.media_type == OCI_MANIFEST:
-        return layer.media_type
-    end = layer.media_type.rpartition("+")[2] if "+" in layer.media_type else ""
-    return "application/vnd.docker.image.rootfs.diff.tar" + (f".{end}" if end else "")
-
-
-def _config(
-    base: ImageConfig,
-    diff_ids: tuple[str, ...],
-    created: str,
-    author: str,
-    message: str,
-    changes: Mapping[str, Any],
-) -> dict[str, Any]:
-    entry = {"created": created, "created_by": "overlaykit commit"}
-    if author:
-        entry["author"] = author
-    if message:
-        entry["comment"] = message
-    document: dict[str, Any] = dict(base.document)
-    inner = {**(document.get("config") or {}), **changes}
-    document["created"] = created
-    if author:
-        document["author"] = author
-    document["config"] = {key: value for key, value in inner.items() if value is not None}
-    document["rootfs"] = {"type": "layers", "diff_ids": list(diff_ids)}
-    document["history"] = [*(document.get("history") or []), entry]
-    # Docker's own notes about the container that made the base.
-    for key in ("container", "container_config", "id", "parent", "parent_id"):
-        document.pop(key, None)
-    return document

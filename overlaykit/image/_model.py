@@ -6,7 +6,6 @@ media types (image manifest version 2, schema 2) are read alike.
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -86,6 +85,8 @@ class Platform:
     @classmethod
     def here(cls) -> Self:
         """Return that of this machine."""
+        import platform
+
         machine = platform.machine().lower()
         return cls("linux", _MACHINES.get(machine, machine), _VARIANTS.get(machine, ""))
 

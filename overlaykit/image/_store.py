@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
-from ..changeset import Limits
 from ..driver import Durability
 from ..store import LABEL_DIFF_ID, Store, open_as
 from . import _records
-from ._collect import Collected, collect
 from ._lock import ImageLock
-from ._model import ImageConfig, Manifest, chain_ids
 from ._records import Image
-from ._reference import Reference
-from ._sharing import HistoryEntry, Layer, history, layers
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from ..changeset import Limits
     from ..driver import SnapshotInfo
     from ..plugin import Choice, PluginManager
     from ..store import Engine
     from ..tree import Change
+    from ._collect import Collected
     from ._container import Container, ContainerInfo
-    from ._model import Platform
+    from ._model import ImageConfig, Manifest, Platform
+    from ._sharing import HistoryEntry, Layer
     from ._transfer import Fetched, ProgressEvent, Sent
     from .registry import Options
 
@@ -81,6 +78,8 @@ class ImageStore(Store):
         :raises NotFoundError: there is none.
         :raises ImageReferenceError: it can be no image's name, or the first digits of several.
         """
+        from ._reference import Reference
+
         if isinstance(name, Image):
             name = name.digest
         known = self.images()
@@ -116,6 +115,9 @@ class ImageStore(Store):
 
         :raises NotFoundError: there is no such image.
         """
+        from ..changeset import Limits
+        from ._model import Manifest
+
         found = self.image(image)
         return Manifest.parse(self.content.read(found.digest, _LARGEST), found.media_type, Limits.none())
 
@@ -124,6 +126,9 @@ class ImageStore(Store):
 
         :raises NotFoundError: there is no such image.
         """
+        from ..changeset import Limits
+        from ._model import ImageConfig
+
         return ImageConfig.parse(self.content.read(self.image(image).config, _LARGEST), Limits.none())
 
     def history(self, image: str | Image) -> list[HistoryEntry]:
@@ -131,11 +136,15 @@ class ImageStore(Store):
 
         :raises NotFoundError: there is no such image.
         """
+        from ._sharing import history
+
         found = self.image(image)
         return history(self.config(found), self.manifest(found))
 
     def layers(self) -> list[Layer]:
         """Return all layers, each with the images and containers that share it."""
+        from ._sharing import layers
+
         return layers(self)
 
     def has(self, key: str) -> bool:
@@ -154,6 +163,8 @@ class ImageStore(Store):
         :raises NotFoundError: there is no such image.
         :raises ImageReferenceError: a name can be none.
         """
+        from ._reference import Reference
+
         texts = [str(Reference.parse(name)) for name in names]
         with self._lock.adding():
             found = self.image(image)
@@ -171,6 +182,9 @@ class ImageStore(Store):
         :raises NotFoundError: there is no such image.
         :raises LayerInUseError: a container was made of it; or, by digest and without ``force``, it has several names.
         """
+        from ._collect import Collected, collect
+        from ._reference import Reference
+
         with self._lock.alone():
             image = self.image(name)
             text = None
@@ -204,6 +218,8 @@ class ImageStore(Store):
         :param all_unnamed: remove images without names too.
         :raises StoreBusyError: an image is being taken in.
         """
+        from ._collect import Collected, collect
+
         with self._lock.alone():
             gone = []
             if all_unnamed:
@@ -365,6 +381,11 @@ class ImageStore(Store):
 
         :param names: references to give it.
         """
+        import datetime
+
+        from ._model import chain_ids
+        from ._reference import Reference
+
         chain = chain_ids(config.diff_ids)
         descriptor = manifest.descriptor
         image = Image(

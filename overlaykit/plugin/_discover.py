@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ._spec import PROJECT
+from ._usual import usual_plugins
 from ._values import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from importlib.metadata import EntryPoint
 
 __all__ = ["Installed", "disabled_plugins", "installed_plugins", "is_traced"]
 
@@ -35,7 +38,15 @@ class Installed:
 
 def installed_plugins() -> Iterator[Installed]:
     """Yield the entry points of the group ``overlaykit``, those of overlaykit itself first, then by distribution."""
-    entries = [(_origin(entry), entry) for entry in importlib.metadata.entry_points(group=PROJECT)]
+    usual = usual_plugins(PROJECT, PROJECT)
+    if usual is not None:
+        version, modules = usual
+        for name, module in sorted(modules.items()):
+            yield Installed(Origin(name, PROJECT, version), "", partial(import_module, module))
+        return
+    from importlib.metadata import entry_points
+
+    entries = [(_origin(entry), entry) for entry in entry_points(group=PROJECT)]
     entries.sort(key=lambda pair: (pair[0].distribution != PROJECT, pair[0].distribution, pair[0].plugin))
     for origin, entry in entries:
         yield Installed(origin, _requirement(entry), entry.load)
@@ -62,7 +73,7 @@ def is_traced() -> bool:
     return os.environ.get("OVERLAYKIT_TRACE_PLUGINS", "") not in ("", "0")
 
 
-def _origin(entry: importlib.metadata.EntryPoint) -> Origin:
+def _origin(entry: EntryPoint) -> Origin:
     if entry.dist is None:
         return Origin(entry.name)
     # A dist-info directory without a METADATA file, half uninstalled, has neither name nor version.
@@ -72,7 +83,7 @@ def _origin(entry: importlib.metadata.EntryPoint) -> Origin:
     return Origin(entry.name, name, version)
 
 
-def _requirement(entry: importlib.metadata.EntryPoint) -> str:
+def _requirement(entry: EntryPoint) -> str:
     requires = (entry.dist.requires if entry.dist is not None else None) or ()
     found = (text.partition(";")[0].strip() for text in requires)
     return next((text for text in found if re.match(rf"{PROJECT}\s*[\[<>=!~@(]", text)), "")

@@ -6,10 +6,8 @@ import contextlib
 import fcntl
 import io
 import os
-import tempfile
 import threading
 import time
-import uuid
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from .. import errors
@@ -159,7 +157,7 @@ class ContentStore:
         :raises StoreFullError: there is no room.
         """
         self._check_open()
-        name = f"any-{uuid.uuid4().hex}" if digest is None else "-".join(split_digest(digest))
+        name = f"any-{os.urandom(16).hex()}" if digest is None else "-".join(split_digest(digest))
         end = time.monotonic() + wait
         while (descriptor := self._begin(name)) is None:
             if time.monotonic() >= end:
@@ -276,6 +274,8 @@ class ContentStore:
             if hasattr(os, "memfd_create"):
                 descriptor = os.memfd_create("overlaykit-blob")
             else:
+                import tempfile
+
                 with tempfile.TemporaryFile() as file:
                     descriptor = os.dup(file.fileno())
             self._busy.add(name)

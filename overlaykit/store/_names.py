@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import secrets
+import os
 from typing import TYPE_CHECKING, cast
 
 from .. import errors
@@ -99,4 +99,4 @@ def plain_labels(labels: Mapping[str, str] | None) -> dict[str, str]:
 
 def new_id() -> SnapshotId:
     """Return an id that was never used: 26 characters of ``[0-9a-v]`` from 128 random bits."""
-    return SnapshotId(base64.b32hexencode(secrets.token_bytes(16))[:26].decode().lower())
+    return SnapshotId(base64.b32hexencode(os.urandom(16))[:26].decode().lower())

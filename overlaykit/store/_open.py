@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import stat
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -285,6 +284,8 @@ def _make(directory: Path, driver: str, level: Durability) -> None:
                 os.mkdir(directory / name, 0o700)
         Metadata(directory / _DATABASE, level, create=True).close()
         new = directory / f"{_MARKER}.new"
+        import uuid
+
         marker = {"format": FORMAT, "driver": driver, "id": str(uuid.uuid4())}
         with open(new, "w", encoding="utf-8") as file:
             file.write(json.dumps(marker) + "\n")
