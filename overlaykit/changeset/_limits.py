@@ -32,7 +32,8 @@ class Limits:
     :param xattrs: extended attributes of one entry.
     :param depth: components of a path.
     :param layers: layers of one image.
-    :param document: bytes of a manifest, an index or a configuration.
+    :param document: bytes of a manifest, an index or a configuration. Registries take manifests of 4 MiB (OCI
+        distribution specification, "Pushing Manifests"), and what JSON becomes in memory is many times its size.
     """
 
     entries: int = 4_000_000
@@ -45,7 +46,7 @@ class Limits:
     xattrs: int = 1024
     depth: int = 2048
     layers: int = 2048
-    document: int = 16 * _MIB
+    document: int = 4 * _MIB
 
     def __post_init__(self) -> None:
         for field in fields(self):

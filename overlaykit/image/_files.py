@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import posixpath
 import stat
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from .. import errors
+from ._json import loads
 from ._tar_index import MemberKind, read_index
 
 if TYPE_CHECKING:
@@ -71,10 +71,9 @@ def parse_json(data: bytes, what: str) -> Any:
     :raises ImageFormatError: it is not JSON in UTF-8, or nested deeper than anything honest is.
     """
     try:
-        return json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise errors.ImageFormatError(f"{what} is not JSON: {reason:.120}; make the archive again") from error
+        return loads(data)
+    except ValueError as error:
+        raise errors.ImageFormatError(f"{what} is not JSON: {error!s:.120}; make the archive again") from error
 
 
 class DirectoryFiles(Files):

@@ -10,7 +10,7 @@ from .. import errors
 if TYPE_CHECKING:
     from ..changeset import Limits
 
-__all__ = ["Document", "parse"]
+__all__ = ["Document", "loads", "parse"]
 
 _T = TypeVar("_T")
 
@@ -88,11 +88,36 @@ def parse(data: bytes, what: str, limits: Limits) -> Document:
     """
     limits.check("document", len(data), f"{what} is larger")
     try:
-        value = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise errors.ImageFormatError(f"{what} is no JSON: make or fetch the image again") from error
+        value = loads(data)
+    except ValueError as error:
+        raise errors.ImageFormatError(f"{what} is no JSON ({error!s:.120}): make or fetch the image again") from error
     return Document(value, what)
 
 
+def loads(data: bytes) -> Any:
+    """Return what JSON text in UTF-8 holds.
+
+    Of two members with one name some readers take the first and others the last: such text is refused, because it
+    could be one image for whoever checks it and another one for whoever runs it.
+
+    :raises ValueError: it is none, nested deeper than anything honest is, or has such members.
+    """
+    try:
+        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        left = set(found)
+        for name, _ in pairs:
+            if name not in left:
+                raise ValueError(f"{name!r:.60} comes twice in one object")
+            left.discard(name)
+    return found
+
+
 def _refuse(name: str) -> object:
-    raise ValueError(name)
+    raise ValueError(f"{name} is no number")

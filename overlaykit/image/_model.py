@@ -100,6 +100,14 @@ class Platform:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
+def _platform(told: Document) -> Platform:
+    where = Platform(told.text("os"), told.text("architecture"), told.text("variant"))
+    # It is shown, and kept in a database: half a surrogate pair is a string to Python alone.
+    if not str(where).isprintable():
+        raise told.bad("the platform is no text")
+    return where
+
+
 def _variant(one: Platform) -> str:
     return "" if (one.architecture, one.variant) == ("arm64", "v8") else one.variant
 
@@ -132,7 +140,7 @@ class Descriptor:
         told = document.inner("platform")
         where = None
         if told.value:
-            where = Platform(told.text("os"), told.text("architecture"), told.text("variant"))
+            where = _platform(told)
         return cls(
             document.text("mediaType", None), digest, document.number("size"), where, document.mapping("annotations")
         )
@@ -304,7 +312,7 @@ class ImageConfig:
                 )
             )
         document.inner("config")
-        where = Platform(document.text("os"), document.text("architecture"), document.text("variant"))
+        where = _platform(document)
         return cls(raw, where, diff_ids, tuple(history), document.value)
 
     @property

@@ -230,6 +230,8 @@ class ImageStore(Store):
                         for digest in gone:
                             _records.delete_image(connection, digest)
             done = collect(self)
+            # Whoever takes something in keeps this out: what is on its way was given up.
+            self.content.cleanup(stale=0)
         self.cleanup()
         return Collected((), tuple(gone), done.layers, done.blobs, done.bytes)
 

@@ -167,11 +167,14 @@ class _Fetch:
         self._limits.check("document", descriptor.size, f"{what} is larger")
         content = self._store.content
         if content.exists(descriptor.digest):
-            return content.read(descriptor.digest, self._limits.document)
-        data = self._source.manifest(descriptor)
-        check_digest(what, descriptor.digest, digest_of(data, descriptor.digest))
+            data = content.read(descriptor.digest, self._limits.document)
+        else:
+            data = self._source.manifest(descriptor)
+            check_digest(what, descriptor.digest, digest_of(data, descriptor.digest))
         if descriptor.size != len(data):
-            raise errors.ImageFormatError(f"{what} has {len(data)} bytes and should have {descriptor.size}")
+            raise errors.ImageFormatError(
+                f"{what} has {len(data)} bytes and should have {descriptor.size}: make or fetch the image again"
+            )
         return data
 
     def _find(self, descriptor: Descriptor, platform: Platform) -> Manifest:
@@ -222,6 +225,12 @@ class _Fetch:
                 self._tell(ProgressEvent("done", layer.digest, layer.size, layer.size))
                 return
         else:
+            size = self._store.content.size(layer.digest)
+            if size != layer.size:
+                raise errors.ImageFormatError(
+                    f"the layer {layer.digest} has {size} bytes and should have {layer.size}: make or fetch the image "
+                    "again"
+                )
             self._shared += 0 if layer.digest in self._downloaded else layer.size
         if unpacked:
             self._tell(ProgressEvent("exists", layer.digest, layer.size, layer.size))
@@ -252,7 +261,12 @@ class _Fetch:
             if ingest.present:
                 ingest.abort()
             else:
-                self._apply(lambda: self._source.open(layer), layer, diff_id, name, parent, tee=ingest)
+                try:
+                    self._apply(lambda: self._source.open(layer), layer, diff_id, name, parent, tee=ingest)
+                except (errors.ImageFormatError, errors.UnsupportedError, errors.StoreFullError):
+                    # Nobody wants the rest of it.
+                    ingest.abort()
+                    raise
                 if ingest.offset == layer.size:
                     self._moved += layer.size
                     ingest.commit()

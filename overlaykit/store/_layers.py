@@ -133,7 +133,24 @@ def _try(
                 # A second reading has no tee: this one takes all there is.
                 stream.finish()
                 raise
+            except errors.LayerFormatError:
+                _check_blob(stream, wanted.digest)
+                raise
         return applied, stream.finish()
+
+
+def _check_blob(stream: LayerStream, digest: str | None) -> None:
+    """Say of a damaged layer whether its blob was damaged on the way: then it is worth getting again."""
+    if digest is None:
+        return
+    try:
+        stream.finish()
+    except errors.DigestMismatchError as error:
+        if error.expected == digest:
+            raise
+    except OSError:
+        # What was wrong first is the one to tell of.
+        return
 
 
 def _reopening(
