@@ -49,8 +49,10 @@ struct ok_tar_batch {
 int ok_tar_scan(const uint8_t *buffer, size_t size, int last, struct ok_tar_batch *batch);
 
 /*
- * Write a run of SIMPLE members below a directory, each in place of what is there. owners: set them, else leave them as creation
+ * Write a run of SIMPLE members below a directory, each in place of what is there. how: OK_TAR_*, else owners are left as creation
  * gave them. Returns 0 or -errno, with failed the index of the member it is about.
  */
+#define OK_TAR_OWNERS 1 /* set them */
+#define OK_TAR_KEPT 2   /* keep owner and mode in user.containers.override_stat; for real: the caller's, who can use all of it */
 int ok_tar_write(int directory, const uint8_t *buffer, const struct ok_tar_entry *entries, size_t count, const char *names,
-                 int owners, size_t *failed);
+                 int how, size_t *failed);

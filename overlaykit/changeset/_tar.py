@@ -32,6 +32,9 @@ _NAMES = 1 << 20
 
 _SIMPLE, _COMPLEX, _PARTIAL = 1, 2, 4
 
+_KEPT = 2
+"""OK_TAR_KEPT; OK_TAR_OWNERS is 1."""
+
 _GNU_SPARSE, _GLOBAL = ord("S"), ord("g")
 
 _LINK_TYPE, _FIFO_TYPE = ord("1"), ord("6")
@@ -143,13 +146,14 @@ class TarRun:
                 self._batch.buffer[f[_DATA] : f[_DATA] + f[_SIZE]],
             )
 
-    def write_to(self, directory: int, *, owners: bool = True) -> None:
+    def write_to(self, directory: int, *, owners: bool = True, kept: bool = False) -> None:
         """Write all of them below a directory's descriptor, each in place of what is there.
 
         :param owners: set owner and group, which takes privileges.
+        :param kept: keep owner and mode in an extended attribute instead.
         :raises OSError: the first that could not be written; ``filename`` is its path.
         """
-        self._batch.write(directory, self._first, self._count, owners)
+        self._batch.write(directory, self._first, self._count, _KEPT if kept else owners)
 
 
 class _Batch:
@@ -187,10 +191,10 @@ class _Batch:
         found: bytes = self._text[at : at + size]
         return found
 
-    def write(self, directory: int, first: int, count: int, owners: bool) -> None:
+    def write(self, directory: int, first: int, count: int, how: int) -> None:
         failed = self._ffi.new("size_t *")
         result = self._lib.ok_tar_write(
-            directory, self._address, self._entries + first, count, self._names, owners, failed
+            directory, self._address, self._entries + first, count, self._names, how, failed
         )
         if result < 0:
             f = self.fields(first + failed[0])

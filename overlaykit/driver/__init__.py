@@ -6,6 +6,7 @@ from ..tree import Aspect, Change, ChangeKind, Tree
 from ._capability import Capability
 from ._driver import Driver
 from ._host_writer import HostWriter
+from ._kept_writer import KeptWriter
 from ._mapped_writer import MappedWriter
 from ._tree_writer import TreeWriter
 from ._values import (
@@ -35,6 +36,7 @@ __all__ = [
     "FileRun",
     "FileSink",
     "HostWriter",
+    "KeptWriter",
     "LayerWriter",
     "MappedWriter",
     "Mount",

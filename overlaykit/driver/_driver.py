@@ -100,6 +100,17 @@ class Driver(ABC):
 
         return TreeWriter(self.tree(id, readonly=False))
 
+    def kept_writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
+        """Return what applies one layer as :meth:`writer` does, but keeps what the caller may not set.
+
+        What it makes, :class:`~overlaykit.tree.MappedTree` over :meth:`tree` must show as the layer has it. Asked for
+        where ``Capability.OWNERSHIP`` is not declared. The default writes through such a tree.
+        """
+        from ..tree import MappedTree
+        from ._mapped_writer import MappedWriter
+
+        return MappedWriter(MappedTree(self.tree(id, readonly=False)))
+
     def changes(self, id: SnapshotId, parent: SnapshotId | None) -> Iterator[Change]:
         """Yield how a snapshot differs from its parent, in tree order (:func:`~overlaykit.tree.change_order`).
 

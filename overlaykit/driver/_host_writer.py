@@ -153,6 +153,17 @@ class HostWriter(LayerWriter):
         """Return the name under which an extended attribute is stored."""
         return name
 
+    def finish(self, fd: int, attributes: NodeAttributes, *, clear: bool) -> None:
+        """Give a regular file that was written its attributes and its time.
+
+        :param clear: it may have inherited attributes.
+        """
+        os.fchown(fd, attributes.uid, attributes.gid)
+        self._give_xattrs(fd, attributes, clear=clear)
+        os.fchmod(fd, attributes.mode)
+        self._give_capability(fd, attributes)
+        os.utime(fd, ns=(attributes.mtime, attributes.mtime))
+
     def locate(self, path: bytes) -> tuple[int, bytes]:
         """Return the descriptor of a path's parent, good until the next call, and its name there."""
         return self._at(path)
@@ -267,11 +278,6 @@ class _Sink:
         try:
             if self._hole:
                 os.ftruncate(fd, os.lseek(fd, 0, os.SEEK_CUR))
-            node = self._attributes
-            os.fchown(fd, node.uid, node.gid)
-            self._writer._give_xattrs(fd, node, clear=self._clear)
-            os.fchmod(fd, node.mode)
-            self._writer._give_capability(fd, node)
-            os.utime(fd, ns=(node.mtime, node.mtime))
+            self._writer.finish(fd, self._attributes, clear=self._clear)
         finally:
             os.close(fd)

@@ -102,10 +102,12 @@ class FileRun(Protocol):
     def files(self) -> Iterator[tuple[bytes, NodeAttributes, memoryview]]:
         """Yield name, attributes and content of each."""
 
-    def write_to(self, directory: int, *, owners: bool = True) -> None:
+    def write_to(self, directory: int, *, owners: bool = True, kept: bool = False) -> None:
         """Write all of them below a directory's descriptor in one call of the native module, replacing what is there.
 
         :param owners: set owner and group, which takes privileges.
+        :param kept: keep owner and mode in ``user.containers.override_stat`` instead, as
+            :class:`~overlaykit.tree.MappedTree` shows them.
         :raises OSError: the first that could not be written; ``filename`` is its path in the archive.
         """
 

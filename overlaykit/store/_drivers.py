@@ -102,9 +102,16 @@ class GuardedDriver:
     def writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
         """See :meth:`Driver.writer`."""
         with self._guarded("writer"):
-            writer: object = self.driver.writer(id, parent)
+            return self._checked("writer", self.driver.writer(id, parent))
+
+    def kept_writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
+        """See :meth:`Driver.kept_writer`."""
+        with self._guarded("kept_writer"):
+            return self._checked("kept_writer", self.driver.kept_writer(id, parent))
+
+    def _checked(self, method: str, writer: object) -> LayerWriter:
         if not isinstance(writer, LayerWriter):
-            raise self.fault(f"writer() returned {type(writer).__name__}, not LayerWriter")
+            raise self.fault(f"{method}() returned {type(writer).__name__}, not LayerWriter")
         return writer
 
     def usage(self, id: SnapshotId) -> Usage:

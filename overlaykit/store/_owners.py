@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from ..driver import Capability, MappedWriter
+from ..driver import Capability
 from ..tree import MappedTree, mapped_changes
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Owners:
     def writer(self, id: SnapshotId, parent: SnapshotId | None, labels: Mapping[str, str]) -> LayerWriter:
         """Return what applies one layer to an active snapshot; :meth:`Driver.writer`."""
         if self.kept(labels):
-            return MappedWriter(MappedTree(self._driver.tree(id, readonly=False)))
+            return self._driver.kept_writer(id, parent)
         return self._driver.writer(id, parent)
 
     def changes(self, id: SnapshotId, parent: SnapshotId | None, labels: Mapping[str, str]) -> Iterator[Change]:

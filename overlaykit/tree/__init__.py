@@ -17,16 +17,20 @@ if TYPE_CHECKING:
     from ._copy import Copied, copy_tree
     from ._host import HostTree
     from ._mapped import MappedTree, mapped_changes
+    from ._override import STAT_XATTRS, LinkOwner, Override, stored_xattr
     from ._path import TreePath
 
 __all__ = [
+    "STAT_XATTRS",
     "Aspect",
     "Change",
     "ChangeKind",
     "Copied",
     "HostTree",
     "LinkGroups",
+    "LinkOwner",
     "MappedTree",
+    "Override",
     "RenameFlag",
     "StrOrBytesPath",
     "Tree",
@@ -39,6 +43,7 @@ __all__ = [
     "difference",
     "mapped_changes",
     "same_content",
+    "stored_xattr",
     "tree_digest",
 ]
 
@@ -46,14 +51,18 @@ _LATER = {
     "Copied": "_copy",
     "HostTree": "_host",
     "LinkGroups": "_compare",
+    "LinkOwner": "_override",
     "MappedTree": "_mapped",
+    "Override": "_override",
     "TreePath": "_path",
     "Unchanged": "_compare",
+    "STAT_XATTRS": "_override",
     "compare": "_compare",
     "copy_tree": "_copy",
     "difference": "_compare",
     "mapped_changes": "_mapped",
     "same_content": "_compare",
+    "stored_xattr": "_override",
     "tree_digest": "_compare",
 }
 

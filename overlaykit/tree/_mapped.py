@@ -6,23 +6,20 @@ import errno
 import os
 import posixpath
 import stat
-import threading
 from typing import TYPE_CHECKING
 
 from ._change import Aspect, Change, ChangeKind, change_order
 from ._entry import TreeEntry
+from ._link_owners import NO_ATTRIBUTE, LinkOwners
 from ._operations import from_root
-from ._override import LINKS, OVERRIDE, LinkOwner, Override, decode_links, encode_links, escape, unescape
+from ._override import OVERRIDE, OVERRIDE_OF_FUSE, LinkOwner, Override, stored_xattr, unescape
 from ._tree import RenameFlag, StrOrBytesPath, Tree
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = ["MappedTree", "mapped_changes"]
-
-_NONE = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES})
-"""What asking for an attribute says where there is none, or where none can be."""
 
 
 class MappedTree(Tree):
@@ -37,14 +34,16 @@ class MappedTree(Tree):
     replaces the one kept.
 
     :param inner: the tree as it is stored; closed with this one.
+    :param foreign: containers/storage or fuse-overlayfs wrote it, whose modes for real say nothing.
     """
 
-    def __init__(self, inner: Tree) -> None:
+    def __init__(self, inner: Tree, *, foreign: bool = False) -> None:
         self._inner = inner
+        self._foreign = foreign
         # Whoever looks: all that is stored belongs to the user whose store it is.
         root = inner.stat()
         self._uid, self._gid = root.st_uid, root.st_gid
-        self._links_lock = threading.Lock()
+        self._links = LinkOwners(inner)
 
     # -- the tree itself -----------------------------------------------------------------------------------------
 
@@ -79,21 +78,28 @@ class MappedTree(Tree):
 
     # -- looking -------------------------------------------------------------------------------------------------
 
+    def _attribute(self, path: StrOrBytesPath, follow: bool) -> tuple[Override | None, bool]:
+        """Return what an object's attribute says, and whether a real mode that does not fit it is newer."""
+        for name in (OVERRIDE_OF_FUSE, OVERRIDE) if self._foreign else (OVERRIDE,):
+            try:
+                value = self._inner.getxattr(path, name, follow_symlinks=follow)
+            except OSError as error:
+                if error.errno in NO_ATTRIBUTE:
+                    continue
+                raise
+            return Override.decode(value), not self._foreign
+        return None, False
+
     def _override(self, path: StrOrBytesPath, real: os.stat_result, follow: bool) -> Override | None:
-        if stat.S_IFMT(real.st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+        kind = stat.S_IFMT(real.st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFDIR):
             return None
-        try:
-            found = Override.decode(self._inner.getxattr(path, OVERRIDE, follow_symlinks=follow))
-        except OSError as error:
-            if error.errno in _NONE:
-                return None
-            raise
+        found, ours = self._attribute(path, follow)
         if found is None:
             return None
-        kind = stat.S_IFMT(real.st_mode)
         fake = found.format and kind == stat.S_IFREG and found.format not in (stat.S_IFDIR, stat.S_IFLNK)
         found = Override(found.uid, found.gid, found.mode, found.format if fake else kind, found.device)
-        if stat.S_IMODE(real.st_mode) & 0o777 != found.real_mode:
+        if ours and stat.S_IMODE(real.st_mode) & 0o777 != found.real_mode:
             # Someone changed it for real since.
             found = Override(found.uid, found.gid, stat.S_IMODE(real.st_mode), found.format, found.device)
         return found
@@ -112,7 +118,12 @@ class MappedTree(Tree):
         return _status(real, found.format | found.mode, found.uid, found.gid, found.device)
 
     def stat(self, path: StrOrBytesPath = "", *, follow_symlinks: bool = True) -> os.stat_result:
+        self._check_hidden(path)
         return self._shown(path, self._inner.stat(path, follow_symlinks=follow_symlinks), follow_symlinks)
+
+    def _check_hidden(self, path: StrOrBytesPath) -> None:
+        if self._links.hides(path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
 
     def scandir(self, path: StrOrBytesPath = "") -> Iterator[TreeEntry]:
         return self._entries(self._inner.scandir(path))
@@ -121,11 +132,11 @@ class MappedTree(Tree):
         for entry in found:
             kind = entry.format
             if kind == stat.S_IFREG:
+                if self._links.hides(entry.path):
+                    continue
                 try:
-                    override = Override.decode(self._inner.getxattr(entry.path, OVERRIDE, follow_symlinks=False))
-                except OSError as error:
-                    if error.errno not in _NONE and error.errno != errno.ENOENT:
-                        raise
+                    override, _ = self._attribute(entry.path, False)
+                except FileNotFoundError:
                     override = None
                 if override is not None and override.format not in (0, stat.S_IFDIR, stat.S_IFLNK):
                     kind = override.format
@@ -137,23 +148,45 @@ class MappedTree(Tree):
     # -- what needs no mapping -----------------------------------------------------------------------------------
 
     def open_raw(self, path: StrOrBytesPath, flags: int, mode: int = 0o666) -> io.RawIOBase:
+        self._check_hidden(path)
+        follow = not flags & getattr(os, "O_NOFOLLOW", 0)
+        made = bool(flags & os.O_CREAT)
         if not flags & (getattr(os, "O_DIRECTORY", 0) | os.O_EXCL):
-            follow = not flags & getattr(os, "O_NOFOLLOW", 0)
             try:
                 real = self._inner.stat(path, follow_symlinks=follow)
             except OSError:
-                return self._inner.open_raw(path, flags, mode)
-            if stat.S_ISREG(real.st_mode):
-                found = self._override(path, real, follow)
-                if found is not None and found.format != stat.S_IFREG:
-                    raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), os.fspath(path))
-        return self._inner.open_raw(path, flags, mode)
+                pass
+            else:
+                made = False
+                if stat.S_ISREG(real.st_mode):
+                    found = self._override(path, real, follow)
+                    if found is not None and found.format != stat.S_IFREG:
+                        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), os.fspath(path))
+        file = self._inner.open_raw(path, flags, mode)
+        if made:
+            try:
+                self._adopt(path, follow)
+            except BaseException:
+                file.close()
+                raise
+        return file
 
     def mkdir(self, path: StrOrBytesPath, mode: int = 0o777) -> None:
         self._inner.mkdir(path, mode)
+        self._adopt(path, False)
+
+    def _adopt(self, path: StrOrBytesPath, follow: bool) -> None:
+        """Keep what something new has: for other readers of the form, all of a layer has the attribute."""
+        mode = self._inner.stat(path, follow_symlinks=follow).st_mode
+        self._keep(path, Override(0, 0, stat.S_IMODE(mode), stat.S_IFMT(mode)), follow)
 
     def rmdir(self, path: StrOrBytesPath) -> None:
-        self._inner.rmdir(path)
+        try:
+            self._inner.rmdir(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not self._links.clear(path):
+                raise
+            self._inner.rmdir(path)
 
     def truncate(self, path: StrOrBytesPath, length: int) -> None:
         self._inner.truncate(path, length)
@@ -164,12 +197,15 @@ class MappedTree(Tree):
     # -- names ---------------------------------------------------------------------------------------------------
 
     def unlink(self, path: StrOrBytesPath) -> None:
+        self._check_hidden(path)
         link = self._is_link(path)
         self._inner.unlink(path)
         if link:
             self._set_link_owner(path, None)
 
     def rename(self, src: StrOrBytesPath, dst: StrOrBytesPath, *, flags: RenameFlag = RenameFlag.NONE) -> None:
+        self._check_hidden(src)
+        self._check_hidden(dst)
         here = self._link_owner(src) if self._is_link(src) else None
         there = self._link_owner(dst) if self._is_link(dst) else None
         self._inner.rename(src, dst, flags=flags)
@@ -178,6 +214,7 @@ class MappedTree(Tree):
             self._set_link_owner(src, there if flags & RenameFlag.EXCHANGE else None)
 
     def link(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
+        self._check_hidden(src)
         self._inner.link(src, dst)
         if self._is_link(dst):
             self._set_link_owner(dst, self._link_owner(src))
@@ -190,6 +227,7 @@ class MappedTree(Tree):
         kind = stat.S_IFMT(mode) or stat.S_IFREG
         if kind == stat.S_IFREG or kind not in (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK):
             self._inner.mknod(path, mode, device)
+            self._adopt(path, False)
             return
         if kind == stat.S_IFCHR and device == 0:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM), os.fspath(path))
@@ -209,6 +247,12 @@ class MappedTree(Tree):
         if stat.S_IMODE(real.st_mode) != override.real_mode:
             self._inner.chmod(path, override.real_mode, follow_symlinks=follow)
         self._inner.setxattr(path, OVERRIDE, override.encode(), follow_symlinks=follow)
+        if self._foreign:
+            try:
+                self._inner.removexattr(path, OVERRIDE_OF_FUSE, follow_symlinks=follow)
+            except OSError as error:
+                if error.errno not in NO_ATTRIBUTE:
+                    raise
 
     def dress(
         self, path: StrOrBytesPath, uid: int, gid: int, mode: int, mtime: int, xattrs: Iterable[tuple[str, bytes]]
@@ -220,10 +264,9 @@ class MappedTree(Tree):
         kind = stat.S_IFMT(self._inner.stat(path, follow_symlinks=False).st_mode)
         kept = Override(uid, gid, stat.S_IMODE(mode), kind)
         self._inner.chmod(path, kept.real_mode)
-        if (uid, gid) != (0, 0) or kept.mode != kept.real_mode:
-            self._inner.setxattr(path, OVERRIDE, kept.encode(), follow_symlinks=False)
+        self._inner.setxattr(path, OVERRIDE, kept.encode(), follow_symlinks=False)
         for name, value in xattrs:
-            self._inner.setxattr(path, escape(name), value, follow_symlinks=False)
+            self._inner.setxattr(path, stored_xattr(name), value, follow_symlinks=False)
         self._inner.utime(path, ns=(mtime, mtime), follow_symlinks=False)
 
     def chmod(self, path: StrOrBytesPath, mode: int, *, follow_symlinks: bool = True) -> None:
@@ -260,7 +303,7 @@ class MappedTree(Tree):
             if owner is None or name not in owner.xattrs:
                 raise OSError(errno.ENODATA, os.strerror(errno.ENODATA), os.fspath(path))
             return owner.xattrs[name]
-        return self._inner.getxattr(path, escape(name), follow_symlinks=follow_symlinks)
+        return self._inner.getxattr(path, stored_xattr(name), follow_symlinks=follow_symlinks)
 
     def setxattr(
         self, path: StrOrBytesPath, name: str, value: bytes, flags: int = 0, *, follow_symlinks: bool = True
@@ -268,7 +311,7 @@ class MappedTree(Tree):
         if not follow_symlinks and self._is_link(path):
             self._set_link_xattr(path, name, bytes(value), flags)
             return
-        self._inner.setxattr(path, escape(name), value, flags, follow_symlinks=follow_symlinks)
+        self._inner.setxattr(path, stored_xattr(name), value, flags, follow_symlinks=follow_symlinks)
 
     def listxattr(self, path: StrOrBytesPath = "", *, follow_symlinks: bool = True) -> list[str]:
         if not follow_symlinks and self._is_link(path):
@@ -281,7 +324,7 @@ class MappedTree(Tree):
         if not follow_symlinks and self._is_link(path):
             self._set_link_xattr(path, name, None, 0)
             return
-        self._inner.removexattr(path, escape(name), follow_symlinks=follow_symlinks)
+        self._inner.removexattr(path, stored_xattr(name), follow_symlinks=follow_symlinks)
 
     # -- symbolic links ------------------------------------------------------------------------------------------
 
@@ -291,14 +334,17 @@ class MappedTree(Tree):
         except OSError:
             return False
 
-    def links(self, directory: StrOrBytesPath) -> dict[str, LinkOwner]:
-        """Return what is kept of the symbolic links in a directory, by their names."""
-        try:
-            return decode_links(self._inner.getxattr(directory, LINKS))
-        except OSError as error:
-            if error.errno in _NONE:
-                return {}
-            raise
+    def links(self, directory: StrOrBytesPath) -> Mapping[str, LinkOwner]:
+        """Return what is kept of the symbolic links in a directory, by their names; some may be none any more."""
+        return self._links.of(directory)
+
+    def set_links(self, directory: StrOrBytesPath, table: Mapping[str, LinkOwner]) -> None:
+        """Keep what all symbolic links of a directory have, in place of what is kept of them."""
+        self._links.replace(directory, table)
+
+    def hides(self, path: StrOrBytesPath) -> bool:
+        """Tell whether something is stored at a path that is not shown."""
+        return self._links.hides(path)
 
     def _link_owner(self, path: StrOrBytesPath) -> LinkOwner | None:
         directory, name = posixpath.split(from_root(path))
@@ -306,19 +352,7 @@ class MappedTree(Tree):
 
     def _set_link_owner(self, path: StrOrBytesPath, owner: LinkOwner | None) -> None:
         directory, name = posixpath.split(from_root(path))
-        with self._links_lock:
-            table = self.links(directory)
-            if table.get(name) == owner or (name not in table and owner == LinkOwner()):
-                return
-            if owner is None or owner == LinkOwner():
-                table.pop(name, None)
-            else:
-                table[name] = owner
-            table = {other: kept for other, kept in table.items() if self._is_link(posixpath.join(directory, other))}
-            if table:
-                self._inner.setxattr(directory, LINKS, encode_links(table))
-            else:
-                self._inner.removexattr(directory, LINKS)
+        self._links.put(directory, name, owner)
 
     def _set_link_xattr(self, path: StrOrBytesPath, name: str, value: bytes | None, flags: int) -> None:
         old = self._link_owner(path) or LinkOwner()
@@ -358,6 +392,8 @@ def mapped_changes(found: Iterable[Change], before: MappedTree | None, after: Ma
     changes: dict[str, Change] = {}
     directories = []
     for change in found:
+        if after.hides(change.path) or (before is not None and before.hides(change.path)):
+            continue
         if change.kind is not ChangeKind.MODIFIED:
             changes[change.path] = change
             continue

@@ -2,9 +2,13 @@
 
 The attribute ``user.containers.override_stat`` and its form are those of containers/storage and fuse-overlayfs:
 ``uid:gid:mode:type``, the mode in four octal digits or more, the type ``file``, ``dir``, ``symlink``, ``pipe``,
-``socket``, ``block-MAJOR-MINOR`` or ``char-MAJOR-MINOR``; older writers leave the type out. What is here on top of that
-is ours: a table in the directory for its symbolic links, which can carry no ``user.*`` attributes, and a prefix for
-attributes of other namespaces.
+``socket``, ``block-MAJOR-MINOR`` or ``char-MAJOR-MINOR``; older writers leave the type out. fuse-overlayfs takes a
+layer whose root has the attribute for one in which every file and directory has it, and fails on those that do not: so
+all that is made here gets it, whatever its owner. fuse-overlayfs itself writes ``user.fuseoverlayfs.override_stat``,
+with the whole of ``st_mode`` as its mode, which goes before the other.
+
+What is here on top of that is ours: a table in the directory for its symbolic links, which can carry no ``user.*``
+attributes (``_link_owners``), and a prefix for attributes of other namespaces.
 """
 
 from __future__ import annotations
@@ -15,16 +19,45 @@ import os
 import stat
 import zlib
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["LINKS", "OVERRIDE", "LinkOwner", "Override", "decode_links", "encode_links", "escape", "unescape"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "LINKS",
+    "OVERRIDE",
+    "OVERRIDE_OF_FUSE",
+    "SIDECAR",
+    "STAT_XATTRS",
+    "LinkOwner",
+    "Override",
+    "decode_links",
+    "decode_record",
+    "encode_links",
+    "encode_record",
+    "stored_xattr",
+    "unescape",
+]
 
 OVERRIDE = "user.containers.override_stat"
 """The attribute of a file or directory that has its owner, mode and type."""
 
+_FUSE = "user.fuseoverlayfs."
+
+OVERRIDE_OF_FUSE = _FUSE + "override_stat"
+"""What fuse-overlayfs writes instead, where it is told to keep owners in ``user.*`` attributes."""
+
 _OWN = "user.overlaykit."
+
+SIDECAR = _OWN + "sidecar"
+"""The attribute of a file that is there for a directory's symbolic links alone."""
 
 LINKS = _OWN + "links"
 """The attribute of a directory that has the owners and attributes of the symbolic links in it."""
+
+STAT_XATTRS = (OVERRIDE, LINKS)
+"""The attributes that have an object's owner, mode and type, and those of the symbolic links in a directory."""
 
 _ESCAPED = _OWN + "xattr."
 
@@ -89,9 +122,9 @@ def _kind(text: str) -> tuple[int, int]:
     return _TYPES.get(text, 0), 0
 
 
-def escape(name: str) -> str:
+def stored_xattr(name: str) -> str:
     """Return the name by which an attribute is kept: other namespaces', and those of this module, behind a prefix."""
-    if name.startswith("user.") and name != OVERRIDE and not name.startswith(_OWN):
+    if name.startswith("user.") and name != OVERRIDE and not name.startswith((_OWN, _FUSE)):
         return name
     return _ESCAPED + name
 
@@ -100,7 +133,7 @@ def unescape(name: str) -> str | None:
     """Return the name that is shown for one that is kept, ``None`` for those of this module."""
     if name.startswith(_ESCAPED):
         return name[len(_ESCAPED) :]
-    return None if name == OVERRIDE or name.startswith(_OWN) else name
+    return None if name == OVERRIDE or name.startswith((_OWN, _FUSE)) else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +145,9 @@ class LinkOwner:
     xattrs: dict[str, bytes] = field(default_factory=dict)
 
 
-def encode_links(links: dict[str, LinkOwner]) -> bytes:
+def encode_links(links: Mapping[str, LinkOwner]) -> bytes:
     """Return the value of :data:`LINKS`: compressed JSON, for many file systems give attributes four kilobytes."""
-    table = {
-        name: [owner.uid, owner.gid, {key: base64.b64encode(value).decode() for key, value in owner.xattrs.items()}]
-        for name, owner in sorted(links.items())
-    }
+    table = {name: _plain(owner) for name, owner in sorted(links.items())}
     return zlib.compress(json.dumps(table, separators=(",", ":")).encode(), 9)
 
 
@@ -127,9 +157,31 @@ def decode_links(value: bytes) -> dict[str, LinkOwner]:
     try:
         # No value is larger than 64 KiB; this bounds what one can blow up to.
         table = json.loads(zlib.decompressobj().decompress(value, 1 << 24))
-        for name, (uid, gid, xattrs) in table.items():
-            decoded = {str(key): base64.b64decode(data) for key, data in xattrs.items()}
-            found[name] = LinkOwner(int(uid), int(gid), decoded)
+        for name, owner in table.items():
+            found[name] = _owner(owner)
     except (ValueError, TypeError, AttributeError, zlib.error, RecursionError):
         return found
     return found
+
+
+def encode_record(name: str, owner: LinkOwner | None) -> bytes:
+    """Return a line that says what one link has, nothing with ``None``."""
+    return json.dumps([name] if owner is None else [name, *_plain(owner)], separators=(",", ":")).encode()
+
+
+def decode_record(line: bytes) -> tuple[str, LinkOwner | None] | None:
+    """Return what a line says, ``None`` where it makes no sense."""
+    try:
+        name, *owner = json.loads(line)
+        return str(name), _owner(owner) if owner else None
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _plain(owner: LinkOwner) -> list[object]:
+    return [owner.uid, owner.gid, {key: base64.b64encode(value).decode() for key, value in owner.xattrs.items()}]
+
+
+def _owner(plain: list[Any]) -> LinkOwner:
+    uid, gid, xattrs = plain
+    return LinkOwner(int(uid), int(gid), {str(key): base64.b64decode(data) for key, data in xattrs.items()})
