@@ -163,7 +163,6 @@ class KeptWriter(HostWriter):
             return tree.links(directory)
 
     def _mapped(self) -> MappedTree:
-        form = self._form
-        return form.MappedTree(
-            form.HostTree(os.open(f"/proc/self/fd/{self._root}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-        )
+        fd = os.open(f"/proc/self/fd/{self._root}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        tree: MappedTree = self._form.MappedTree(self._form.HostTree(fd))
+        return tree
