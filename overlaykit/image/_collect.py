@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import errors
-from ._model import chain_ids
+from ..changeset import Limits, digest_of
+from ._model import INDEX_TYPES, Index, chain_ids
 
 if TYPE_CHECKING:
     from ._store import ImageStore
@@ -44,6 +45,9 @@ def collect(store: ImageStore) -> Collected:
         manifest = store.manifest(image)
         used_layers.update(chain_ids(store.config(image).diff_ids))
         used_blobs.update((image.digest, image.config), (layer.digest for layer in manifest.layers))
+        index = store.index(image)
+        if index is not None:
+            used_blobs.update(_indexes(store, index))
     gone: list[str] = []
     size = 0
     # A layer is made after those below it.
@@ -58,6 +62,19 @@ def collect(store: ImageStore) -> Collected:
         size += store.content.size(digest)
         store.content.remove(digest)
     return Collected(layers=tuple(gone), blobs=tuple(blobs), bytes=size)
+
+
+def _indexes(store: ImageStore, index: Index) -> set[str]:
+    """Return the digests of an index and of those in it that are here."""
+    found = {digest_of(index.raw)}
+    waiting = [index]
+    while waiting:
+        for one in waiting.pop().manifests:
+            if one.media_type in INDEX_TYPES and one.digest not in found and store.content.exists(one.digest):
+                found.add(one.digest)
+                raw = store.content.read(one.digest, store.content.size(one.digest))
+                waiting.append(Index.parse(raw, Limits.none()))
+    return found
 
 
 def _usage(store: ImageStore, key: str) -> int:

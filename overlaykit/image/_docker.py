@@ -122,6 +122,9 @@ class DockerSource:
             raise errors.ImageFormatError(f"{self._files.origin} has no layer {descriptor.digest}: make it again")
         return self._files.open(self._blobs[descriptor.digest][0], offset)
 
+    def stop(self) -> None:
+        """Do nothing: it gives to nobody else."""
+
     def close(self) -> None:
         """Let go of the archive."""
         self._files.close()

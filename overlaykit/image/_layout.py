@@ -125,6 +125,9 @@ class LayoutSource:
             )
         return self._files.open(name, offset)
 
+    def stop(self) -> None:
+        """Do nothing: it gives to nobody else."""
+
     def close(self) -> None:
         """Let go of the layout."""
         self._files.close()

@@ -35,7 +35,7 @@ class ImageLock:
 
     @contextlib.contextmanager
     def adding(self) -> Iterator[None]:
-        """Take something in that nothing refers to yet.
+        """Take something in that nothing refers to yet, or send what must stay meanwhile.
 
         :raises StoreBusyError: another process has been collecting for too long.
         """
@@ -54,7 +54,7 @@ class ImageLock:
     def alone(self) -> Iterator[None]:
         """Collect what nothing refers to.
 
-        :raises StoreBusyError: somebody takes an image in.
+        :raises StoreBusyError: somebody takes an image in, or sends one.
         """
         with self._file(fcntl.LOCK_EX):
             with self._condition:
@@ -72,7 +72,9 @@ class ImageLock:
             raise self._busy()
 
     def _busy(self) -> errors.StoreBusyError:
-        return errors.StoreBusyError("images are being taken in or collected by others: try again when that is done")
+        return errors.StoreBusyError(
+            "images are being taken in, sent or collected by others: try again when that is done"
+        )
 
     @contextlib.contextmanager
     def _file(self, kind: int) -> Iterator[None]:

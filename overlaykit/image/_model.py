@@ -169,11 +169,13 @@ class Index:
 
     :param raw: its bytes.
     :param manifests: descriptors of manifests, or of further indexes.
+    :param media_type: its media type.
     """
 
     raw: bytes
     manifests: tuple[Descriptor, ...]
     annotations: Mapping[str, str]
+    media_type: str = OCI_INDEX
 
     @classmethod
     def parse(cls, raw: bytes, limits: Limits | None = None) -> Self:
@@ -188,7 +190,13 @@ class Index:
             raw,
             tuple(Descriptor.read(Document(one, "a manifest of the index")) for one in found),
             document.mapping("annotations"),
+            document.text("mediaType") or OCI_INDEX,
         )
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """Its descriptor."""
+        return Descriptor.of(self.media_type, self.raw)
 
     def select(self, wanted: Platform) -> Descriptor:
         """Return the manifest for a platform.

@@ -6,23 +6,35 @@ import datetime
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .. import errors
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
 __all__ = [
     "Image",
+    "check_tables",
     "create_tables",
     "delete_image",
     "delete_reference",
     "find",
     "images",
+    "index_of",
     "name_image",
     "put",
+    "put_index",
     "references",
 ]
 
+_VERSION = 2
+"""Of these tables; 1 had no indexes, and said no version."""
+
 _SCHEMA = """
+CREATE TABLE IF NOT EXISTS image_schema (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    version INTEGER NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS images (
     digest TEXT PRIMARY KEY,
     media_type TEXT NOT NULL,
@@ -36,6 +48,10 @@ CREATE TABLE IF NOT EXISTS images (
 CREATE TABLE IF NOT EXISTS image_references (
     name TEXT PRIMARY KEY,
     digest TEXT NOT NULL REFERENCES images(digest)
+) STRICT;
+CREATE TABLE IF NOT EXISTS image_indexes (
+    image TEXT PRIMARY KEY REFERENCES images(digest),
+    digest TEXT NOT NULL
 ) STRICT;
 """
 
@@ -69,11 +85,28 @@ class Image:
 _COLUMNS = "digest, media_type, config, platform, top, size, layers, added"
 
 
+def check_tables(connection: sqlite3.Connection) -> bool:
+    """Tell whether the tables are there and as they are written here.
+
+    :raises StoreVersionError: they are of a later version.
+    """
+    if not connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'image_schema'").fetchone()[0]:
+        return False
+    (version,) = connection.execute("SELECT version FROM image_schema").fetchone()
+    if version > _VERSION:
+        raise errors.StoreVersionError(
+            f"the store's tables of images have version {version} and this overlaykit knows up to {_VERSION}: "
+            "use a newer overlaykit"
+        )
+    return bool(version == _VERSION)
+
+
 def create_tables(connection: sqlite3.Connection) -> None:
     """Make the tables where they are missing."""
     for statement in _SCHEMA.split(";\n"):
         if statement.strip():
             connection.execute(statement)
+    connection.execute("INSERT OR REPLACE INTO image_schema (only, version) VALUES (1, ?)", (_VERSION,))
 
 
 def put(connection: sqlite3.Connection, image: Image) -> None:
@@ -92,6 +125,17 @@ def put(connection: sqlite3.Connection, image: Image) -> None:
         ),
     )
     name_image(connection, image.digest, image.references)
+
+
+def put_index(connection: sqlite3.Connection, image: str, index: str) -> None:
+    """Record which index an image was chosen from, both by their digests."""
+    connection.execute("INSERT OR REPLACE INTO image_indexes (image, digest) VALUES (?, ?)", (image, index))
+
+
+def index_of(connection: sqlite3.Connection, image: str) -> str | None:
+    """Return the digest of the index that an image was chosen from last, ``None`` where it came alone."""
+    row = connection.execute("SELECT digest FROM image_indexes WHERE image = ?", (image,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def name_image(connection: sqlite3.Connection, digest: str, names: Iterable[str]) -> None:
@@ -150,4 +194,5 @@ def delete_reference(connection: sqlite3.Connection, name: str) -> None:
 def delete_image(connection: sqlite3.Connection, digest: str) -> None:
     """Forget an image, names and all."""
     connection.execute("DELETE FROM image_references WHERE digest = ?", (digest,))
+    connection.execute("DELETE FROM image_indexes WHERE image = ?", (digest,))
     connection.execute("DELETE FROM images WHERE digest = ?", (digest,))

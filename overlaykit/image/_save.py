@@ -64,28 +64,32 @@ def save(
         raise errors.MediaTypeError(f"{compression!r:.60} cannot be the compression of {form}: {what}")
     if not references:
         raise ValueError("no image was named")
-    collected = _Collected()
-    entries: list[tuple[Descriptor, str | None]] = []
-    for reference in references:
-        image = store.image(reference)
-        sent = send_image(store, image, collected)
-        entries.append((collected.manifests[sent.digest][0], _full_name(reference, image)))
-    told = _teller(progress)
-    if form == "oci":
-        if not isinstance(target, (str, os.PathLike)):
-            raise errors.MediaTypeError("a layout is a directory and no stream: save an oci-archive there")
-        _write_directory(os.path.abspath(os.fspath(target)), entries, collected, told)
-    else:
-        documents = layout_documents(entries)
-        if form == "docker-archive":
-            documents["manifest.json"] = docker_document(_docker_images(entries, collected))
-        with replacing(target) as out:
-            write_archive(out, documents, collected.blobs, compression=compression, progress=told)
-    return sum(size for size, _ in collected.blobs.values())
+    # Blobs are read after they were asked for.
+    with store.adding():
+        collected = _Collected()
+        entries: list[tuple[Descriptor, str | None]] = []
+        for reference in references:
+            image = store.image(reference)
+            sent = send_image(store, image, collected)
+            entries.append((collected.manifests[sent.digest][0], _full_name(reference, image)))
+        told = _teller(progress)
+        if form == "oci":
+            if not isinstance(target, (str, os.PathLike)):
+                raise errors.MediaTypeError("a layout is a directory and no stream: save an oci-archive there")
+            _write_directory(os.path.abspath(os.fspath(target)), entries, collected, told)
+        else:
+            documents = layout_documents(entries)
+            if form == "docker-archive":
+                documents["manifest.json"] = docker_document(_docker_images(entries, collected))
+            with replacing(target) as out:
+                write_archive(out, documents, collected.blobs, compression=compression, progress=told)
+        return sum(size for size, _ in collected.blobs.values())
 
 
 class _Collected:
     """A :class:`~overlaykit.image.BlobTarget` that remembers what there is to write, to be written in order later."""
+
+    parallel = 1
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -99,6 +103,9 @@ class _Collected:
         with self._lock:
             self.blobs[descriptor.digest] = descriptor.size, lambda: open(0)
         return descriptor.size
+
+    def stop(self) -> None:
+        pass
 
     def put_manifest(self, descriptor: Descriptor, data: bytes) -> None:
         import io

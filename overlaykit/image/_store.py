@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..tree import Change
     from ._collect import Collected
     from ._container import Container, ContainerInfo
-    from ._model import ImageConfig, Manifest, Platform
+    from ._model import ImageConfig, Index, Manifest, Platform
     from ._sharing import HistoryEntry, Layer
     from ._transfer import Fetched, ProgressEvent, Sent
     from .registry import Options
@@ -120,6 +120,19 @@ class ImageStore(Store):
 
         found = self.image(image)
         return Manifest.parse(self.content.read(found.digest, _LARGEST), found.media_type, Limits.none())
+
+    def index(self, image: str | Image) -> Index | None:
+        """Return the index that an image was chosen from, ``None`` where it came alone.
+
+        :raises NotFoundError: there is no such image.
+        """
+        from ..changeset import Limits
+        from ._model import Index
+
+        found = self.image(image)
+        with self._metadata.read() as connection:
+            digest = _records.index_of(connection, found.digest)
+        return None if digest is None else Index.parse(self.content.read(digest, _LARGEST), Limits.none())
 
     def config(self, image: str | Image) -> ImageConfig:
         """Return an image's configuration.
@@ -375,13 +388,16 @@ class ImageStore(Store):
     # -- taking in ---------------------------------------------------------------------------------------------------
 
     def adding(self) -> AbstractContextManager[None]:
-        """Keep others from collecting what nothing refers to yet."""
+        """Keep others from collecting what nothing refers to yet, or what is being sent."""
         return self._lock.adding()
 
-    def record_image(self, manifest: Manifest, config: ImageConfig, names: Sequence[str]) -> Image:
+    def record_image(
+        self, manifest: Manifest, config: ImageConfig, names: Sequence[str], *, index: str | None = None
+    ) -> Image:
         """Record an image whose blobs and layers are all here.
 
         :param names: references to give it.
+        :param index: the digest of the index that it was chosen from, which is here too.
         """
         import datetime
 
@@ -404,6 +420,8 @@ class ImageStore(Store):
         self._make_tables()
         with self._metadata.write(durable=True) as connection:
             _records.put(connection, image)
+            if index is not None:
+                _records.put_index(connection, image.digest, index)
         return self.image(image)
 
     def layer_snapshots(self) -> Iterator[SnapshotInfo]:
@@ -428,14 +446,21 @@ class ImageStore(Store):
     def _has_tables(self) -> bool:
         if not self._tables:
             with self._metadata.read() as connection:
+                self._tables = _records.check_tables(connection)
                 query = "SELECT count(*) FROM sqlite_master WHERE name = 'image_references'"
-                self._tables = bool(connection.execute(query).fetchone()[0])
+                older = not self._tables and bool(connection.execute(query).fetchone()[0])
+            if older:
+                self._create_tables()
         return self._tables
 
     def _make_tables(self) -> None:
         if not self._has_tables():
-            with self._metadata.write() as connection:
-                _records.create_tables(connection)
+            self._create_tables()
+
+    def _create_tables(self) -> None:
+        with self._metadata.write() as connection:
+            _records.create_tables(connection)
+        self._tables = True
 
 
 _SHORTEST = 4

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from .. import errors
 from ..changeset import Limits, check_digest, digest_of
+from ..store import LABEL_MEDIA_TYPE
 from ._model import INDEX_TYPES, MANIFEST_TYPES, Descriptor, ImageConfig, Index, Manifest, Platform, chain_ids
 from ._reference import Reference
 
@@ -52,12 +53,19 @@ class BlobSource(Protocol):
     def manifest(self, descriptor: Descriptor) -> bytes:
         """Return a manifest, an index or a configuration whole; the caller checks its digest."""
 
+    def stop(self) -> None:
+        """End what other threads are reading: it is not wanted any more."""
+
     def open(self, descriptor: Descriptor, offset: int = 0) -> BinaryIO:
         """Open a blob for reading, from an offset on; called by several threads at once."""
 
 
 class BlobTarget(Protocol):
-    """Where an image goes to. One with an attribute ``parallel`` is given that many blobs at once."""
+    """Where an image goes to: an archive, a registry."""
+
+    @property
+    def parallel(self) -> int:
+        """How many blobs it likes to be given at once."""
 
     def has(self, descriptor: Descriptor) -> bool:
         """Tell whether a blob is there already."""
@@ -67,6 +75,9 @@ class BlobTarget(Protocol):
 
     def put_manifest(self, descriptor: Descriptor, data: bytes) -> None:
         """Take the manifest, when all that it names is there."""
+
+    def stop(self) -> None:
+        """End what other threads are giving it: it is not wanted any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,7 @@ def fetch_image(
     descriptor: Descriptor,
     *,
     platform: Platform | str | None = None,
+    index: Descriptor | None = None,
     references: Iterable[str] = (),
     progress: Callable[[ProgressEvent], None] | None = None,
     limits: Limits | None = None,
@@ -114,18 +126,20 @@ def fetch_image(
 
     :param source: gives it.
     :param descriptor: of its manifest, or of an index.
-    :param platform: which one of an index; ``None`` for this machine's.
+    :param platform: which one of an index, which is kept too; ``None`` for this machine's. An image that comes alone
+        must be for the platform that was asked for, and may be for any where none was.
+    :param index: the index that the manifest was chosen from before, to be kept.
     :param references: names to give it.
     :param progress: told of each blob.
     :param limits: what is refused.
-    :raises NotFoundError: the index has no such platform, or a blob is missing.
+    :raises NotFoundError: there is no image for the platform, or a blob is missing.
     :raises ImageFormatError: it is damaged, or no image.
     :raises OSError: as the source, and :meth:`overlaykit.store.Store.apply`.
     """
-    wanted = Platform.parse(platform) if isinstance(platform, str) else platform or Platform.here()
+    wanted = Platform.parse(platform) if isinstance(platform, str) else platform
     # A name that can be none is found out before anything travels.
     names = [str(Reference.parse(name)) for name in references]
-    return _Fetch(store, source, progress, limits or Limits()).run(descriptor, wanted, names)
+    return _Fetch(store, source, progress, limits or Limits()).run(descriptor, wanted, index, names)
 
 
 class _Fetch:
@@ -143,10 +157,15 @@ class _Fetch:
         self._moved = 0
         self._shared = 0
         self._downloaded: set[str] = set()
+        self._indexes: list[tuple[str, bytes]] = []
 
-    def run(self, descriptor: Descriptor, platform: Platform, references: list[str]) -> Fetched:
+    def run(
+        self, descriptor: Descriptor, platform: Platform | None, index: Descriptor | None, references: list[str]
+    ) -> Fetched:
         with self._store.adding():
-            manifest = self._find(descriptor, platform)
+            if index is not None:
+                self._indexes.append((index.digest, self._document(index, "the index")))
+            manifest = self._find(descriptor, platform or Platform.here())
             config_raw = self._document(manifest.config, "the image's configuration")
             config = ImageConfig.parse(config_raw, self._limits)
             if len(config.diff_ids) != len(manifest.layers):
@@ -154,11 +173,19 @@ class _Fetch:
                     f"the image has {len(manifest.layers)} layers and its configuration {len(config.diff_ids)}: "
                     "make or fetch the image again"
                 )
+            if platform is not None and not self._indexes and not platform.accepts(config.platform):
+                raise errors.NotFoundError(
+                    f"the image is for {config.platform}, and {platform} was asked for: leave the platform out to take "
+                    "it, or name another image"
+                )
             self._layers(manifest, config)
             content = self._store.content
             content.add(config_raw, manifest.config.digest)
             content.add(manifest.raw, manifest.descriptor.digest)
-            image = self._store.record_image(manifest, config, references)
+            for digest, raw in self._indexes:
+                content.add(raw, digest)
+            first = self._indexes[0][0] if self._indexes else None
+            image = self._store.record_image(manifest, config, references, index=first)
         return Fetched(image, self._moved, self._shared)
 
     # -- documents ---------------------------------------------------------------------------------------------------
@@ -185,7 +212,9 @@ class _Fetch:
                 return Manifest.parse(raw, descriptor.media_type, self._limits)
             if descriptor.media_type not in INDEX_TYPES:
                 raise errors.MediaTypeError(f"{descriptor.media_type[:200]!r} is no media type of an image known here")
-            descriptor = Index.parse(self._document(descriptor, "the index"), self._limits).select(platform)
+            raw = self._document(descriptor, "the index")
+            self._indexes.append((descriptor.digest, raw))
+            descriptor = Index.parse(raw, self._limits).select(platform)
         raise errors.ImageFormatError(f"the image's index leads through more than {_DEPTH} others")
 
     # -- layers ------------------------------------------------------------------------------------------------------
@@ -205,12 +234,16 @@ class _Fetch:
                     if layer.digest not in waiting and not self._is_here(layer):
                         waiting[layer.digest] = pool.submit(self._download, layer)
             parent: str | None = None
-            for layer, diff_id, name in layers:
-                future = waiting.pop(layer.digest, None)
-                if future is not None:
-                    future.result()
-                self._layer(layer, diff_id, name, parent)
-                parent = name
+            try:
+                for layer, diff_id, name in layers:
+                    future = waiting.pop(layer.digest, None)
+                    if future is not None:
+                        future.result()
+                    self._layer(layer, diff_id, name, parent)
+                    parent = name
+            except BaseException:
+                self._source.stop()
+                raise
 
     def _is_here(self, layer: Descriptor) -> bool:
         return self._store.content.exists(layer.digest)
@@ -297,6 +330,7 @@ class _Fetch:
                 name,
                 digest=layer.digest,
                 diff_id=diff_id,
+                labels={LABEL_MEDIA_TYPE: layer.media_type},
                 size=layer.size,
                 limits=self._limits,
                 tee=tee,
@@ -315,41 +349,60 @@ def send_image(
     *,
     progress: Callable[[ProgressEvent], None] | None = None,
 ) -> Sent:
-    """Give an image away: what the target has already does not travel.
+    """Give an image away: what the target has already does not travel; nobody collects it meanwhile.
 
     :raises NotFoundError: a blob of it is not here.
+    :raises StoreBusyError: somebody has been collecting for too long.
     :raises OSError: as the target.
     """
-    tell = progress or (lambda _: None)
-    content = store.content
-    manifest = store.manifest(image)
+    with store.adding():
+        manifest = store.manifest(image)
+        blobs = list({blob.digest: blob for blob in (*manifest.layers, manifest.config)}.values())
+        send = _Send(store, target, progress or (lambda _: None))
+        send.all(blobs)
+        target.put_manifest(manifest.descriptor, manifest.raw)
+    return Sent(manifest.descriptor.digest, send.moved, send.shared)
 
-    def send(blob: Descriptor) -> tuple[int, int]:
-        if target.has(blob):
-            tell(ProgressEvent("exists", blob.digest, blob.size, blob.size))
-            return 0, blob.size
+
+class _Send:
+    def __init__(self, store: ImageStore, target: BlobTarget, tell: Callable[[ProgressEvent], None]) -> None:
+        self._store = store
+        self._target = target
+        self._tell = tell
+        self.moved = 0
+        self.shared = 0
+
+    def all(self, blobs: list[Descriptor]) -> None:
+        if self._target.parallel <= 1:
+            for blob in blobs:
+                self._count(blob, self._one(blob))
+            return
+        # The largest first: one that begins last would have all others waited for.
+        blobs = sorted(blobs, key=lambda blob: blob.size, reverse=True)
+        with concurrent.futures.ThreadPoolExecutor(self._target.parallel, "overlaykit-send") as pool:
+            futures = {pool.submit(self._one, blob): blob for blob in blobs}
+            try:
+                for future in concurrent.futures.as_completed(futures):
+                    self._count(futures[future], future.result())
+            except BaseException:
+                self._target.stop()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _count(self, blob: Descriptor, moved: int) -> None:
+        self.moved += moved
+        self.shared += 0 if moved else blob.size
+
+    def _one(self, blob: Descriptor) -> int:
+        if self._target.has(blob):
+            self._tell(ProgressEvent("exists", blob.digest, blob.size, blob.size))
+            return 0
 
         def open_from(offset: int) -> BinaryIO:
-            raw = content.open(blob.digest)
+            raw = self._store.content.open(blob.digest)
             raw.seek(offset)
             return raw
 
-        moved = target.put(blob, open_from)
-        tell(ProgressEvent("done", blob.digest, blob.size, blob.size))
-        return moved, 0 if moved else blob.size
-
-    blobs = list({blob.digest: blob for blob in (*manifest.layers, manifest.config)}.values())
-    parallel: int = getattr(target, "parallel", 1)
-    if parallel > 1:
-        with concurrent.futures.ThreadPoolExecutor(parallel, "overlaykit-send") as pool:
-            futures = [pool.submit(send, blob) for blob in blobs]
-            try:
-                counts = [future.result() for future in futures]
-            except BaseException:
-                # What fails ends the rest that has not begun.
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-    else:
-        counts = [send(blob) for blob in blobs]
-    target.put_manifest(manifest.descriptor, manifest.raw)
-    return Sent(manifest.descriptor.digest, sum(moved for moved, _ in counts), sum(shared for _, shared in counts))
+        moved = self._target.put(blob, open_from)
+        self._tell(ProgressEvent("done", blob.digest, blob.size, blob.size))
+        return moved

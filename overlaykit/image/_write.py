@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..changeset import Limits
+from ..store import LABEL_MEDIA_TYPE
 from ._model import OCI_CONFIG, OCI_MANIFEST, Descriptor, ImageConfig, Manifest, chain_ids
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def add_layer(
                 name,
                 digest=layer.digest,
                 diff_id=layer.diff_id,
+                labels={LABEL_MEDIA_TYPE: layer.media_type},
                 limits=Limits.none(),
             )
     return layer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ._content import ContentStore
 from ._engine import Engine
 from ._ingest import Ingest
-from ._labels import LABEL_BLOB, LABEL_DIFF_ID
+from ._labels import LABEL_BLOB, LABEL_DIFF_ID, LABEL_MEDIA_TYPE
 from ._locks import wait_for
 from ._open import FORMAT, open_as, open_store
 from ._store import Store
@@ -22,6 +22,7 @@ __all__ = [
     "FORMAT",
     "LABEL_BLOB",
     "LABEL_DIFF_ID",
+    "LABEL_MEDIA_TYPE",
     "ContentStore",
     "Engine",
     "Ingest",

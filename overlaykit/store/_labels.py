@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-__all__ = ["LABEL_BLOB", "LABEL_DIFF_ID", "Labels"]
+__all__ = ["LABEL_BLOB", "LABEL_DIFF_ID", "LABEL_MEDIA_TYPE", "Labels"]
 
 LABEL_DIFF_ID = "overlaykit.layer.diff-id"
 """The label of an applied layer: the digest of its uncompressed archive."""
 
 LABEL_BLOB = "overlaykit.layer.blob"
 """The label of an applied layer: the digest of the blob that it came from."""
+
+LABEL_MEDIA_TYPE = "overlaykit.layer.media-type"
+"""The label of an image's layer: the media type that the manifest gives the blob it came from."""
 
 
 class Labels(dict[str, str]):

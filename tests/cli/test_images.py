@@ -36,6 +36,9 @@ class Source:
     def manifest(self, descriptor: Descriptor) -> bytes:
         return self.blobs[descriptor.digest]
 
+    def stop(self) -> None:
+        pass
+
     def open(self, descriptor: Descriptor, offset: int = 0) -> BinaryIO:
         return io.BytesIO(self.blobs[descriptor.digest][offset:])
 

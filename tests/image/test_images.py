@@ -37,10 +37,14 @@ class Source:
         self.parallel = parallel
         self.blobs = dict(image.blobs)
         self.asked: list[str] = []
+        self.stopped = False
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         self.asked.append(descriptor.digest)
         return self.blobs[descriptor.digest]
+
+    def stop(self) -> None:
+        self.stopped = True
 
     def open(self, descriptor: Descriptor, offset: int = 0) -> BinaryIO:
         self.asked.append(descriptor.digest)
@@ -475,6 +479,11 @@ def test_an_image_is_sent_with_what_the_target_lacks(store: ImageStore) -> None:
     there = {digest(made.layers[0]): made.layers[0]}
 
     class Target:
+        parallel = 1
+
+        def stop(self) -> None:
+            raise AssertionError("nothing fails")
+
         def has(self, descriptor: Descriptor) -> bool:
             return descriptor.digest in there
 

@@ -9,6 +9,7 @@ from .._image import as_json, container_json
 if TYPE_CHECKING:
     import argparse
 
+    from ...image import Index
     from .._context import Context
 
 __all__ = ["configure", "run"]
@@ -34,6 +35,8 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
             document = as_json(image)
             document["config_document"] = dict(config.document)
             document["annotations"] = dict(manifest.annotations)
+            index = store.index(image)
+            document["index"] = None if index is None else _index(index)
             document["layers"] = [
                 {**layer.document(), "diff_id": diff_id, "chain_id": chain_id}
                 for layer, diff_id, chain_id in zip(
@@ -57,3 +60,13 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
         for line in json.dumps(document, indent=2).splitlines():
             output.line(printable(line))
     return 0
+
+
+def _index(index: Index) -> dict[str, object]:
+    own = index.descriptor
+    return {
+        "media_type": own.media_type,
+        "digest": own.digest,
+        "platforms": [str(one.platform) for one in index.manifests if one.platform is not None],
+        "annotations": dict(index.annotations),
+    }

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from ._client import Options
 from ._credentials import Credentials, find_credentials
-from ._move import pull, pull_all, push
+from ._move import pull, pull_all, push, push_all, tags
 
-__all__ = ["Credentials", "Options", "find_credentials", "pull", "pull_all", "push"]
+__all__ = ["Credentials", "Options", "find_credentials", "pull", "pull_all", "push", "push_all", "tags"]

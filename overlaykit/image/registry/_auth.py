@@ -78,10 +78,12 @@ class TokenCache:
         with self._lock:
             self._tokens[tuple(scopes)] = _Token(value, time.monotonic() + max(0, seconds - _EARLY_SECONDS))
 
-    def drop(self, scopes: Iterable[str]) -> None:
-        """Forget one that is refused."""
+    def drop(self, scopes: Iterable[str], value: str) -> None:
+        """Forget one that is refused, unless another came meanwhile."""
         with self._lock:
-            self._tokens.pop(tuple(scopes), None)
+            token = self._tokens.get(tuple(scopes))
+            if token is not None and token.value == value:
+                del self._tokens[tuple(scopes)]
 
     def secrets(self) -> list[str]:
         """Return all of them."""
@@ -111,10 +113,11 @@ def read_token(host: str, body: bytes) -> tuple[str, float]:
 
 def token_form(credentials: Credentials, service: str, scopes: Iterable[str]) -> dict[str, str]:
     """Return the form that an identity token is exchanged with."""
+    asked = {"service": service} if service else {}
     return {
         "grant_type": "refresh_token",
         "refresh_token": credentials.identity,
-        "service": service,
+        **asked,
         "scope": " ".join(scopes),
         "client_id": "overlaykit",
     }

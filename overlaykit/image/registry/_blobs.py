@@ -24,13 +24,27 @@ if TYPE_CHECKING:
 __all__ = ["BlobReader", "Upload", "has_blob"]
 
 _ENOUGH = 1 << 20
+_CHUNK = 32 << 20
+_SMALLEST_CHUNK = 512 << 10
+_SLOWEST_COMMIT = 5_000_000
+"""Bytes a second that a registry puts away at least, once it has them; some copy them once more."""
+
+_NO_ANSWER = frozenset((400, 403, 405, 501))
 _RANGE = re.compile(r"(?:bytes[ =])?(\d{1,18})-(\d{1,18})(?:/.*)?")
 
 
 def has_blob(client: Client, digest: str) -> bool:
-    """Ask whether the repository has a blob."""
-    response = client.request("HEAD", client.url(f"blobs/{digest}"), expect=(200, 404), what=f"blob {digest}")
-    client.read(response, 0)
+    """Ask whether the repository has a blob; where the registry cannot say, it has none."""
+    try:
+        response = client.request("HEAD", client.url(f"blobs/{digest}"), expect=(200, 404), what=f"blob {digest}")
+    except errors.RegistryAccessError:
+        raise
+    except errors.RegistryError as error:
+        # Stores that a registry redirects to may take signed addresses for GET alone.
+        if error.status in _NO_ANSWER:
+            return False
+        raise
+    client.done(response)
     return response.status == 200
 
 
@@ -117,7 +131,7 @@ class BlobReader(io.RawIOBase):
                 what=f"blob {digest}",
             )
             if response.status == 416:
-                self._client.read(response, 0)
+                self._client.done(response)
                 return
             try:
                 self._skip(response)
@@ -198,6 +212,8 @@ class Upload:
         self._tell = tell
         self._sent = 0
         self._at = 0
+        self._chunk = 0
+        self._shortest = 0
 
     def run(self, mount_from: str = "") -> int:
         """Send it, or have it mounted from another repository of the registry.
@@ -212,7 +228,14 @@ class Upload:
             try:
                 self._send(location)
                 return self._sent
-            except _Broken as error:
+            except _TooLargeError as error:
+                # Something before the registry takes only so much in one request.
+                self._chunk = max(self._chunk // 2 or _CHUNK, self._shortest)
+                if self._chunk < _SMALLEST_CHUNK or error.tried <= self._chunk:
+                    raise error.failure from None
+                location = self._begin("") or location
+                continue
+            except _BrokenError as error:
                 if failed >= self._client.options.retries:
                     raise error.failure from None
                 self._client.wait(failed)
@@ -234,7 +257,9 @@ class Upload:
             if not mount_from or isinstance(error, errors.RegistryUnavailableError):
                 raise
             return self._begin("")
-        self._client.read(response, 0)
+        self._client.done(response)
+        shortest = response.headers.get("OCI-Chunk-Min-Length", "")
+        self._shortest = int(shortest[:12]) if shortest.isascii() and shortest.isdigit() else 0
         if response.status == 201:
             if mount_from:
                 return None
@@ -246,31 +271,39 @@ class Upload:
         return f"upload to {self._client.repository}"
 
     def _send(self, location: str) -> None:
-        size, begun = self._descriptor.size, self._at
-        if begun:
+        size = self._descriptor.size
+        if not self._at and not self._chunk:
+            self._finish(location, {"Content-Type": "application/octet-stream", "Content-Length": str(size)}, size)
+            return
+        while self._at < size:
+            begun = self._at
+            count = min(self._chunk or size, size - begun)
             headers = {
                 "Content-Type": "application/octet-stream",
-                "Content-Length": str(size - begun),
-                "Content-Range": f"{begun}-{size - 1}",
+                "Content-Length": str(count),
+                "Content-Range": f"{begun}-{begun + count - 1}",
             }
-            if size > begun:
-                location = self._client.location(location, self._ask("PATCH", location, headers, begun, (202, 204)))
-            self._finish(location, {"Content-Length": "0"}, None)
-        else:
-            self._finish(location, {"Content-Type": "application/octet-stream", "Content-Length": str(size)}, 0)
+            location = self._client.location(location, self._ask("PATCH", location, headers, count, (201, 202, 204)))
+        self._finish(location, {"Content-Length": "0"}, None)
 
-    def _finish(self, location: str, headers: dict[str, str], begun: int | None) -> None:
+    def _finish(self, location: str, headers: dict[str, str], count: int | None) -> None:
         mark = "&" if urlsplit(location).query else "?"
         digest = urlencode({"digest": self._descriptor.digest})
-        self._ask("PUT", f"{location}{mark}{digest}", headers, begun, (201, 204))
+        self._ask("PUT", f"{location}{mark}{digest}", headers, count, (200, 201, 204))
 
-    def _ask(self, method: str, url: str, headers: dict[str, str], begun: int | None, expect: tuple[int, ...]) -> str:
+    def _ask(self, method: str, url: str, headers: dict[str, str], count: int | None, expect: tuple[int, ...]) -> str:
+        """Send some bytes, from where it stands on.
+
+        :param count: bytes; ``None`` for no body.
+        :returns: where to go on.
+        """
         files: list[_Counted] = []
+        begun = self._at
 
         def body() -> BinaryIO:
-            assert begun is not None
+            assert count is not None
             self._at = begun
-            files.append(_Counted(self._open(begun), self._descriptor.size - begun, self._count))
+            files.append(_Counted(self._open(begun), count, self._count))
             return cast("BinaryIO", files[-1])
 
         try:
@@ -278,20 +311,23 @@ class Upload:
                 method,
                 url,
                 headers=headers,
-                body=None if begun is None else body,
+                body=None if count is None else body,
                 expect=expect,
                 what=self._what,
                 retries=0,
+                patience=self._client.options.timeout + self._descriptor.size / _SLOWEST_COMMIT,
             )
-            self._client.read(response, 0)
+            self._client.done(response)
         except (errors.RegistryAccessError, errors.DigestMismatchError):
             raise
         except (errors.RegistryUnavailableError, errors.NotFoundError) as error:
-            raise _Broken(error) from None
+            raise _BrokenError(error) from None
         except errors.RegistryError as error:
+            if error.status == 413 and count:
+                raise _TooLargeError(error, count) from None
             # Some end a session that was cut, and say so as a bad range or as an upload that is not valid.
             if begun or error.status == 416:
-                raise _Broken(error) from None
+                raise _BrokenError(error) from None
             raise
         finally:
             for file in files:
@@ -307,7 +343,7 @@ class Upload:
         """Ask how far it came; return where to go on, ``None`` where only a new beginning helps."""
         with contextlib.suppress(errors.RegistryError, errors.NotFoundError):
             response = self._client.request("GET", location, expect=(204,), what=self._what, retries=1)
-            self._client.read(response, 0)
+            self._client.done(response)
             found = _RANGE.fullmatch(response.headers.get("Range", ""))
             told = response.headers.get("Location", "")
             if found and told and 0 < int(found[2]) < self._descriptor.size:
@@ -316,7 +352,14 @@ class Upload:
         return None
 
 
-class _Broken(Exception):
+class _BrokenError(Exception):
     def __init__(self, failure: errors.OverlaykitError) -> None:
         super().__init__()
         self.failure = failure
+
+
+class _TooLargeError(Exception):
+    def __init__(self, failure: errors.OverlaykitError, tried: int) -> None:
+        super().__init__()
+        self.failure = failure
+        self.tried = tried

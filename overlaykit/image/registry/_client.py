@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import random
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
@@ -26,6 +28,7 @@ __all__ = ["Client", "Options", "connection_errors"]
 
 _HOSTS = {"docker.io": "registry-1.docker.io"}
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_SAME_METHOD = frozenset((307, 308))
 _MOST_REDIRECTS = 5
 _AGAIN = frozenset((408, 429, 500, 502, 503, 504))
 _LARGEST_ERROR = 64 << 10
@@ -40,20 +43,22 @@ class Options:
     :param ca: a file with certificates (PEM) of authorities to trust besides the system's.
     :param credentials: instead of those that are kept for the registry.
     :param timeout: seconds to wait for a connection, and for any progress on one.
+    :param slowest: bytes a second below which a connection is as good as broken, when it was waited for that long.
     :param retries: how often one request is tried again.
     :param longest_wait: seconds between two tries at most, whatever ``Retry-After`` says.
     :param parallel: blobs at once.
-    :param sleep: waits for some seconds.
+    :param sleep: waits for some seconds between two tries; ``None`` for a wait that ends when all ends.
     """
 
     insecure: bool = False
     ca: str | None = None
     credentials: Credentials | None = field(default=None, repr=False)
     timeout: float = 30.0
+    slowest: float = 100.0
     retries: int = 5
     longest_wait: float = 60.0
     parallel: int = 3
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] | None = None
 
 
 class Client:
@@ -72,26 +77,39 @@ class Client:
         self._host = _HOSTS.get(registry, registry)
         self._loopback = is_loopback(self._host)
         self._http = Http(
-            verify=not options.insecure, ca=options.ca, timeout=options.timeout, parallel=options.parallel
+            verify=not options.insecure,
+            ca=options.ca,
+            timeout=options.timeout,
+            slowest=options.slowest,
+            parallel=options.parallel,
         )
+        self._stopped = threading.Event()
+        self._lock = threading.RLock()
         self._tokens = TokenCache()
         self._challenge: Challenge | None = None
         self._credentials = options.credentials
         self._looked_up = options.credentials is not None
+        self._refused: errors.RegistryAccessError | None = None
         self._base = ""
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
+    def stop(self) -> None:
+        """End what is under way in other threads, and let nothing begin any more."""
+        self._stopped.set()
+        self._http.cut()
+
     # -- asking ----------------------------------------------------------------------------------------------------
 
     @property
     def base(self) -> str:
         """The address of the registry, found out at the first use."""
-        if not self._base:
-            self._base = self._find_base()
-        return self._base
+        with self._lock:
+            if not self._base:
+                self._base = self._find_base()
+            return self._base
 
     def url(self, path: str) -> str:
         """Return the address of something in the repository."""
@@ -108,6 +126,7 @@ class Client:
         body: Callable[[], bytes | BinaryIO] | None = None,
         mount_from: str = "",
         retries: int | None = None,
+        patience: float | None = None,
     ) -> urllib3.BaseHTTPResponse:
         """Ask, and return an answer of an expected status, whose body is still to be read.
 
@@ -115,6 +134,7 @@ class Client:
         :param body: makes the body, anew for each try.
         :param mount_from: another repository that is read too.
         :param retries: how often to try again; as the options say where that is ``None``.
+        :param patience: seconds until the answer begins; as everything else where that is ``None``.
         :raises NotFoundError: the registry does not have it.
         :raises RegistryAccessError: it refuses.
         :raises RegistryUnavailableError: it does not answer, after all tries.
@@ -126,15 +146,17 @@ class Client:
             response = None
             failed: errors.OverlaykitError
             try:
-                response = self._authorized(method, url, headers or {}, body, mount_from, what)
+                response = self._authorized(method, url, headers or {}, body, mount_from, what, patience)
                 if response.status in expect:
                     return response
                 data = self.read(response, _LARGEST_ERROR)
                 failed = status_error(self.registry, response.status, data, response.headers, what, self.secrets())
                 again = response.status in _AGAIN
+            except _TokenServerBusyError as busy:
+                failed, again, response = busy.failure, True, busy.response
             except connection_errors() as error:
                 failed, again = unavailable(self.registry, reason(error)), not certificate_refused(error)
-            if not again or tries >= left:
+            if not again or tries >= left or self._stopped.is_set():
                 raise failed from None
             self.wait(tries, response)
             tries += 1
@@ -143,7 +165,9 @@ class Client:
         """Wait before the next try: longer each time, never all clients at once, as long as the registry says."""
         seconds = min(0.25 * 2**tries, self.options.longest_wait) * random.uniform(0.5, 1.0)  # noqa: S311  # no secret
         told = _retry_after(response.headers.get("Retry-After", "")) if response is not None else None
-        self.options.sleep(min(max(seconds, told or 0.0), self.options.longest_wait))
+        (self.options.sleep or self._stopped.wait)(min(max(seconds, told or 0.0), self.options.longest_wait))
+        if self._stopped.is_set():
+            raise unavailable(self.registry, "all of it was ended") from None
 
     def read(self, response: urllib3.BaseHTTPResponse, most: int) -> bytes:
         """Return the body of an answer, at most so many bytes and one more, and let go of the connection."""
@@ -159,6 +183,11 @@ class Client:
         else:
             response.release_conn()
         return bytes(data)
+
+    def done(self, response: urllib3.BaseHTTPResponse) -> None:
+        """Let go of an answer that has said all with its status."""
+        with contextlib.suppress(*connection_errors()):
+            self.read(response, 0)
 
     def secrets(self) -> list[str]:
         """Return what no message may have in it."""
@@ -200,20 +229,25 @@ class Client:
         body: Callable[[], bytes | BinaryIO] | None,
         mount_from: str,
         what: str,
+        patience: float | None,
     ) -> urllib3.BaseHTTPResponse:
         scopes = [f"repository:{self.repository}:{self.actions}"]
         if mount_from:
             scopes.append(f"repository:{mount_from}:pull")
-        response = self._redirected(method, url, headers, body, self._authorization(scopes))
-        if response.status == 401 and origin(url) == origin(self.base):
+        told = self._authorization(scopes)
+        response, answered = self._redirected(method, url, headers, body, told, patience)
+        home = origin(self.base)
+        if response.status == 401 and origin(answered) == home:
             self.read(response, _LARGEST_ERROR)
             self._challenge = self._choose(response.headers.get("WWW-Authenticate", ""), what)
-            self._tokens.drop(scopes)
-            response = self._redirected(method, url, headers, body, self._authorization(scopes))
-        if response.status in (401, 403):
+            self._tokens.drop(scopes, told.partition(" ")[2])
+            told = self._authorization(scopes)
+            response, answered = self._redirected(method, url, headers, body, told, patience)
+        # What others say, to whom we are redirected, is nothing that a login could mend.
+        if response.status in (401, 403) and origin(answered) == home:
             self.read(response, _LARGEST_ERROR)
             known = self._look_up() is not None
-            raise access_error(self.registry, response.status, known=known, what=what)
+            raise self._refused or access_error(self.registry, response.status, known=known, what=what)
         return response
 
     def _redirected(
@@ -223,15 +257,17 @@ class Client:
         headers: Mapping[str, str],
         body: Callable[[], bytes | BinaryIO] | None,
         authorization: str,
-    ) -> urllib3.BaseHTTPResponse:
+        patience: float | None,
+    ) -> tuple[urllib3.BaseHTTPResponse, str]:
+        """Return the answer, and the address that it came from."""
         for _ in range(_MOST_REDIRECTS + 1):
             sent = {"User-Agent": "overlaykit", "Accept-Encoding": "identity", **headers}
             # Whoever else is asked must not learn what the registry knows us by.
             if authorization and origin(url) == origin(self.base):
                 sent["Authorization"] = authorization
-            response = self._http.request(method, url, sent, None if body is None else body())
-            if response.status not in _REDIRECTS or method not in ("GET", "HEAD"):
-                return response
+            response = self._http.request(method, url, sent, None if body is None else body(), patience)
+            if response.status not in (_REDIRECTS if method in ("GET", "HEAD") else _SAME_METHOD):
+                return response, url
             self.read(response, _LARGEST_ERROR)
             url = self.location(url, response.headers.get("Location", ""))
         raise errors.RegistryError(
@@ -267,29 +303,39 @@ class Client:
     # -- who asks --------------------------------------------------------------------------------------------------
 
     def _look_up(self) -> Credentials | None:
-        if not self._looked_up:
-            self._credentials = find_credentials(self.registry, self.repository)
-            self._looked_up = True
-        return self._credentials
+        with self._lock:
+            if not self._looked_up:
+                self._looked_up = True
+                try:
+                    self._credentials = find_credentials(self.registry, self.repository)
+                except errors.RegistryAccessError as error:
+                    # What is for everybody is to be had without; for the rest this is why there are none.
+                    self._refused = error
+            return self._credentials
 
     def _choose(self, header: str, what: str) -> Challenge:
         known = {one.scheme: one for one in reversed(parse_challenges(header))}
         for scheme in ("bearer", "basic"):
             if scheme in known:
                 return known[scheme]
-        raise access_error(self.registry, 401, known=self._look_up() is not None, what=what)
+        found = self._look_up() is not None
+        raise self._refused or access_error(self.registry, 401, known=found, what=what)
 
     def _authorization(self, scopes: list[str]) -> str:
         challenge = self._challenge
         if challenge is None:
             return ""
+        credentials = self._look_up()
         if challenge.scheme == "basic":
-            credentials = self._look_up()
-            return credentials.basic if credentials is not None and not credentials.identity else ""
-        token = self._tokens.get(scopes)
-        if token is None:
-            token, seconds = self._fetch_token(challenge, scopes)
-            self._tokens.put(scopes, token, seconds)
+            return credentials.basic if credentials is not None and credentials.username else ""
+        if credentials is not None and credentials.token:
+            return f"Bearer {credentials.token}"
+        # One asks for a token, and the others wait for it.
+        with self._lock:
+            token = self._tokens.get(scopes)
+            if token is None:
+                token, seconds = self._fetch_token(challenge, scopes)
+                self._tokens.put(scopes, token, seconds)
         return f"Bearer {token}"
 
     def _fetch_token(self, challenge: Challenge, scopes: list[str]) -> tuple[str, float]:
@@ -303,23 +349,43 @@ class Client:
         host = urlsplit(realm).netloc
         service = challenge.parameters.get("service", "")
         credentials = self._look_up()
-        headers = {"User-Agent": "overlaykit", "Accept": "application/json"}
-        if credentials is not None and credentials.identity:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-            form = urlencode(token_form(credentials, service, scopes)).encode()
-            response = self._http.request("POST", realm, headers, form)
-        else:
-            if credentials is not None:
-                headers["Authorization"] = credentials.basic
-            query = urlencode([("service", service), *(("scope", scope) for scope in scopes)])
-            mark = "&" if urlsplit(realm).query else "?"
-            response = self._http.request("GET", f"{realm}{mark}{query}", headers)
+        response = self._ask_for_token(realm, service, scopes, credentials)
         data = self.read(response, _LARGEST_TOKEN)
         if response.status in (400, 401, 403):
-            raise access_error(self.registry, response.status, known=credentials is not None, what=self.repository)
+            refused = access_error(self.registry, response.status, known=credentials is not None, what=self.repository)
+            raise self._refused or refused
         if response.status != 200:
-            raise status_error(host, response.status, data, response.headers, "token", self.secrets())
+            failed = status_error(host, response.status, data, response.headers, "token", self.secrets())
+            if response.status in _AGAIN:
+                raise _TokenServerBusyError(failed, response)
+            raise failed
         return read_token(host, data)
+
+    def _ask_for_token(
+        self, realm: str, service: str, scopes: list[str], credentials: Credentials | None
+    ) -> urllib3.BaseHTTPResponse:
+        headers = {"User-Agent": "overlaykit", "Accept": "application/json"}
+        if credentials is not None and credentials.identity:
+            form = urlencode(token_form(credentials, service, scopes)).encode()
+            kind = {"Content-Type": "application/x-www-form-urlencoded"}
+            response = self._http.request("POST", realm, {**headers, **kind}, form)
+            # Some know no other way than the older one; then a name has a password too.
+            if response.status not in (404, 405) or not credentials.password:
+                return response
+            self.read(response, _LARGEST_ERROR)
+        if credentials is not None and credentials.username:
+            headers["Authorization"] = credentials.basic
+        asked = [("service", service)] if service else []
+        query = urlencode([*asked, *(("scope", scope) for scope in scopes)])
+        mark = "&" if urlsplit(realm).query else "?"
+        return self._http.request("GET", f"{realm}{mark}{query}", headers)
+
+
+class _TokenServerBusyError(Exception):
+    def __init__(self, failure: errors.OverlaykitError, response: urllib3.BaseHTTPResponse) -> None:
+        super().__init__()
+        self.failure = failure
+        self.response = response
 
 
 def connection_errors() -> tuple[type[Exception], ...]:

@@ -28,16 +28,18 @@ _LARGEST = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A name with a password, or an identity token that stands for both.
+    """A name with a password, an identity token that stands for both, or a token that is sent as it is.
 
     :param username: the name; ``""`` with an identity token alone.
     :param password: its password.
     :param identity: an OAuth 2 refresh token, that a token server takes instead.
+    :param token: a bearer token for the registry itself.
     """
 
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     identity: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
 
     @property
     def basic(self) -> str:
@@ -47,15 +49,16 @@ class Credentials:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What nobody may see."""
-        return tuple(one for one in (self.password, self.identity, self.basic.partition(" ")[2]) if one)
+        pair = self.basic.partition(" ")[2] if self.password else ""
+        return tuple(one for one in (self.password, self.identity, self.token, pair) if one)
 
 
 def find_credentials(registry: str, repository: str = "") -> Credentials | None:
     """Return the credentials for a registry, ``None`` where there are none.
 
-    Asked are ``$REGISTRY_AUTH_FILE``, ``$XDG_RUNTIME_DIR/containers/auth.json`` and ``config.json`` in
-    ``$DOCKER_CONFIG`` or ``~/.docker``, in this order; in each a helper for the registry, what stands there,
-    the general helper.
+    Asked are ``$REGISTRY_AUTH_FILE``, ``containers/auth.json`` in ``$XDG_RUNTIME_DIR``, ``/run/containers/UID`` where
+    that is not set, and ``~/.config`` (containers-auth.json(5)), and ``config.json`` in ``$DOCKER_CONFIG`` or
+    ``~/.docker``, in this order; in each a helper for the registry, what stands there, the general helper.
 
     :raises RegistryAccessError: a file is damaged, or a helper fails.
     """
@@ -71,11 +74,16 @@ def find_credentials(registry: str, repository: str = "") -> Credentials | None:
 def _files() -> Iterator[Path]:
     if named := os.environ.get("REGISTRY_AUTH_FILE"):
         yield Path(named)
+    home = os.environ.get("HOME")
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         yield Path(runtime, "containers", "auth.json")
+    else:
+        yield Path("/run/containers", str(os.getuid()), "auth.json")
+    if settings := os.environ.get("XDG_CONFIG_HOME") or (home and f"{home}/.config"):
+        yield Path(settings, "containers", "auth.json")
     if docker := os.environ.get("DOCKER_CONFIG"):
         yield Path(docker, "config.json")
-    elif home := os.environ.get("HOME"):
+    elif home:
         yield Path(home, ".docker", "config.json")
 
 
@@ -153,10 +161,10 @@ def _decode(entry: Mapping[str, Any], path: Path, registry: str) -> Credentials 
             raise errors.RegistryAccessError(
                 f"{path} has credentials for {registry} that are no base64 of NAME:PASSWORD: log in again"
             ) from None
-    identity = text("identitytoken")
-    if not (identity or username or password):
+    identity, token = text("identitytoken"), text("registrytoken")
+    if not (identity or token or username or password):
         return None
-    return Credentials(username, password, identity)
+    return Credentials(username, password, identity, token)
 
 
 def _ask(helper: str, key: str) -> Credentials | None:

@@ -26,6 +26,8 @@ def reason(error: BaseException) -> str:
             return "no progress for too long"
         if "NameResolution" in type(one).__name__:
             return "its name is not known"
+        if "Proxy" in type(one).__name__:
+            return "the proxy that the environment names refuses or cannot be reached"
         if isinstance(one, ssl.SSLCertVerificationError):
             return f"its certificate is refused ({one.verify_message})"
         if isinstance(one, ssl.SSLError):
@@ -56,7 +58,10 @@ def access_error(host: str, status: int, *, known: bool, what: str) -> errors.Re
     if known:
         text = f"the registry {host} refuses the credentials for {what}: log in again, or ask for access"
     else:
-        text = f"the registry {host} wants credentials for {what}: log in first, as with docker login or skopeo login"
+        text = (
+            f"the registry {host} wants credentials for {what}, or has none of this name: check it, or log in first, "
+            "as with docker login or skopeo login"
+        )
     return errors.RegistryAccessError(text, status=status)
 
 

@@ -6,16 +6,20 @@ import ipaddress
 import ssl
 import threading
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+
+from ... import errors
+from ._connection import Sockets, pool_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import urllib3
 
 __all__ = ["Http", "is_loopback", "origin"]
 
-_BLOCK = 1 << 20
+_BLOCK = 128 << 10
+"""Bytes that are sent at once: a timeout is one for all of them, so that slow lines need small ones."""
 
 
 def is_loopback(host: str) -> bool:
@@ -41,27 +45,24 @@ class Http:
     :param verify: whether certificates are checked.
     :param ca: a file with the certificates of further authorities.
     :param timeout: seconds for a connection, and without any progress.
+    :param slowest: bytes a second that must come.
     :param parallel: connections to one host.
+    :raises NotFoundError: there is no such file.
+    :raises RegistryError: it has no certificates.
     """
 
-    def __init__(self, *, verify: bool, ca: str | None, timeout: float, parallel: int) -> None:
-        import urllib3
-
-        context = ssl.create_default_context()
-        if ca is not None:
-            context.load_verify_locations(ca)
-        if not verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
+    def __init__(self, *, verify: bool, ca: str | None, timeout: float, slowest: float, parallel: int) -> None:
         self._verify = verify
-        self._keywords: dict[str, Any] = {
-            "ssl_context": context,
-            "timeout": urllib3.Timeout(connect=timeout, read=timeout),
-            "maxsize": parallel + 1,
-            "blocksize": _BLOCK,
-        }
+        self._ca = ca
+        self._timeout = timeout
+        self._parallel = parallel
+        self._slowest = slowest
+        self._sockets = Sockets()
         self._lock = threading.Lock()
-        self._pools: dict[str, urllib3.PoolManager] = {}
+        self._context: ssl.SSLContext | None = None
+        self._pools: dict[tuple[str, bool], urllib3.PoolManager] = {}
+        if ca is not None:
+            self._tls()
 
     def request(
         self,
@@ -69,8 +70,14 @@ class Http:
         url: str,
         headers: Mapping[str, str],
         body: bytes | BinaryIO | None = None,
+        patience: float | None = None,
     ) -> urllib3.BaseHTTPResponse:
-        """Send a request; the caller reads the answer, and closes or releases it."""
+        """Send a request; the caller reads the answer, and closes or releases it.
+
+        :param patience: seconds until the answer begins; as everything else where that is ``None``.
+        """
+        import urllib3
+
         return self._pool(url).request(
             method,
             url,
@@ -80,6 +87,7 @@ class Http:
             retries=False,
             preload_content=False,
             decode_content=False,
+            timeout=urllib3.Timeout(connect=self._timeout, read=patience or self._timeout),
         )
 
     def close(self) -> None:
@@ -89,48 +97,87 @@ class Http:
         for pool in pools:
             pool.clear()
 
+    def cut(self) -> None:
+        """End all that is under way, in whatever thread."""
+        self._sockets.cut()
+
     def _pool(self, url: str) -> urllib3.PoolManager:
+        proxy = _proxy(url)
+        # Loading the system's authorities takes longer than many a request: not before somebody needs them.
+        secure = urlsplit(url).scheme == "https" or proxy.startswith("https:")
+        with self._lock:
+            if (proxy, secure) not in self._pools:
+                self._pools[proxy, secure] = self._make_pool(proxy, secure=secure)
+            return self._pools[proxy, secure]
+
+    def _make_pool(self, proxy: str, *, secure: bool) -> urllib3.PoolManager:
         import urllib3
 
-        proxy = _proxy(url)
-        with self._lock:
-            if proxy not in self._pools:
-                make: Callable[..., urllib3.PoolManager] = urllib3.PoolManager
-                if proxy:
-                    parts = urlsplit(proxy)
-                    headers = None
-                    if parts.username:
-                        headers = urllib3.make_headers(proxy_basic_auth=f"{parts.username}:{parts.password or ''}")
-                    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-                    self._pools[proxy] = urllib3.ProxyManager(bare, proxy_headers=headers, **self._keywords)
-                else:
-                    self._pools[proxy] = make(**self._keywords)
-                if not self._verify:
-                    self._pools[proxy].pool_classes_by_scheme = _unverified()
-            return self._pools[proxy]
+        keywords: dict[str, Any] = {"maxsize": self._parallel + 1, "blocksize": _BLOCK}
+        if secure:
+            keywords["ssl_context"] = self._tls()
+        made: urllib3.PoolManager
+        if proxy:
+            parts = urlsplit(proxy)
+            headers = None
+            if parts.username:
+                pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+                headers = urllib3.make_headers(proxy_basic_auth=pair)
+            bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            made = urllib3.ProxyManager(bare, proxy_headers=headers, **keywords)
+        else:
+            made = urllib3.PoolManager(**keywords)
+        made.pool_classes_by_scheme = pool_classes(self._sockets, self._timeout, self._slowest, verify=self._verify)
+        return made
 
-
-def _unverified() -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    """Return pools that do not warn at each connection of what was asked for."""
-    import urllib3
-    from urllib3.connection import HTTPSConnection
-
-    class Connection(HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            self.is_verified = True
-
-    class Pool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = Connection
-
-    return {"http": urllib3.HTTPConnectionPool, "https": Pool}
+    def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            context = ssl.create_default_context()
+            if self._ca is not None:
+                try:
+                    context.load_verify_locations(self._ca)
+                except ssl.SSLError:
+                    raise errors.RegistryError(
+                        f"{self._ca} has no certificates of authorities in PEM: name another file"
+                    ) from None
+                except FileNotFoundError:
+                    raise errors.NotFoundError(
+                        f"there is no {self._ca} with certificates of authorities: check the path", filename=self._ca
+                    ) from None
+                except OSError as error:
+                    raise errors.RegistryError(f"{self._ca} cannot be read: {error.strerror}; check it") from None
+            if not self._verify:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            self._context = context
+        return self._context
 
 
 def _proxy(url: str) -> str:
+    """Return the proxy that the environment names for an address, ``""`` for none.
+
+    :raises RegistryError: it is no proxy of HTTP.
+    """
     import urllib.request
 
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     if is_loopback(host) or urllib.request.proxy_bypass_environment(host):  # type: ignore[attr-defined]
         return ""
-    return urllib.request.getproxies_environment().get(parts.scheme, "")
+    known = urllib.request.getproxies_environment()
+    proxy = known.get(parts.scheme) or known.get("all") or ""
+    if not proxy:
+        return ""
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    try:
+        told = urlsplit(proxy)
+        good = told.scheme in ("http", "https") and bool(told.hostname) and told.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        # Not shown: it may have a password in it.
+        raise errors.RegistryError(
+            f"the proxy that the environment names for {parts.scheme} is none of HTTP: mend {parts.scheme}_proxy"
+        )
+    return proxy

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import TYPE_CHECKING
 
 from ... import errors
 from ...changeset import Limits
 from .._model import INDEX_TYPES, Index, Platform
 from .._reference import Reference
-from .._transfer import fetch_image, send_image
+from .._transfer import Sent, fetch_image, send_image
 from ._client import Client, Options
 from ._source import RegistrySource
+from ._tags import list_tags
 from ._target import RegistryTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from .._model import Descriptor
     from .._records import Image
     from .._store import ImageStore
-    from .._transfer import Fetched, ProgressEvent, Sent
+    from .._transfer import Fetched, ProgressEvent
 
-__all__ = ["pull", "pull_all", "push"]
+__all__ = ["pull", "pull_all", "push", "push_all", "tags"]
 
 
 def pull(
@@ -85,7 +88,7 @@ def pull_all(
             wanted = [found]
         else:
             index = Index.parse(source.manifest(found), limits)
-            wanted = [one for one in index.manifests if one.platform is None or one.platform.os != "unknown"]
+            wanted = _images(index)
             if not wanted:
                 raise errors.NotFoundError(f"the image {where} is there for no platform: check the name")
         here = Platform.here()
@@ -95,7 +98,8 @@ def pull_all(
                 store,
                 source,
                 one,
-                platform=one.platform,
+                platform=one.platform if one.media_type in INDEX_TYPES else None,
+                index=found if one is not found else None,
                 references=[str(where)] if one is named else [],
                 progress=progress,
                 limits=limits,
@@ -128,22 +132,97 @@ def push(
     :raises DigestMismatchError: it says that it took something else, or the target names another digest.
     """
     found = store.image(image)
+    where = _where(image, target)
+    if where.digest and where.digest != found.digest:
+        raise _other_digest(found.digest, where)
+    with _client(where, options, push=True) as client:
+        to = RegistryTarget(client, where.tag or where.digest, mount_from=_mounts(found, where), progress=progress)
+        return send_image(store, found, to, progress=progress)
+
+
+def push_all(
+    store: ImageStore,
+    image: str | Image,
+    target: str | Reference | None = None,
+    *,
+    options: Options | None = None,
+    progress: Callable[[ProgressEvent], None] | None = None,
+) -> list[Sent]:
+    """Send an image for all its platforms, and the index that it was chosen from; one that came alone goes alone.
+
+    What is no image, such as attestations, is not here and not in the index that goes. Without any the index keeps its
+    digest.
+
+    Parameters and errors are those of :func:`push`.
+
+    :returns: what went, the index last.
+    :raises NotFoundError: the image for one of the platforms is not here.
+    """
+    found = store.image(image)
+    index = store.index(found)
+    if index is None:
+        return [push(store, image, target, options=options, progress=progress)]
+    where = _where(image, target)
+    wanted = _images(index)
+    here = {one.digest: one for one in store.images()}
+    missing = [str(one.platform or one.digest) for one in wanted if one.digest not in here]
+    if missing:
+        raise errors.NotFoundError(
+            f"the image is not here for {', '.join(missing[:20])}: pull it with --all-platforms first"
+        )
+    if len(wanted) != len(index.manifests):
+        document = json.loads(index.raw)
+        kept = {one.digest for one in wanted}
+        document["manifests"] = [one for one in document["manifests"] if one["digest"] in kept]
+        index = Index.parse(json.dumps(document, separators=(",", ":")).encode(), Limits.none())
+    if where.digest and where.digest != index.descriptor.digest:
+        raise _other_digest(index.descriptor.digest, where)
+    mount_from = _mounts(found, where)
+    with _client(where, options, push=True) as client:
+        one_by_one = RegistryTarget(client, "", mount_from=mount_from, progress=progress)
+        sent = [send_image(store, here[one.digest], one_by_one, progress=progress) for one in wanted]
+        named = RegistryTarget(client, where.tag or where.digest)
+        named.put_manifest(index.descriptor, index.raw)
+    return [*sent, Sent(index.descriptor.digest, 0, 0)]
+
+
+def tags(repository: str | Reference, *, options: Options | None = None, limits: Limits | None = None) -> list[str]:
+    """Return the tags that a registry has of a repository, in its order.
+
+    :param repository: as :func:`pull` takes it; a tag or a digest does not matter.
+    :raises NotFoundError: the registry has no such repository.
+    :raises RegistryError: as :func:`pull`.
+    :raises LimitError: there are more than there may be.
+    """
+    with _client(_parsed(repository), options) as client:
+        return list_tags(client, limits or Limits())
+
+
+def _images(index: Index) -> list[Descriptor]:
+    """Return what an index has besides attestations and the like."""
+    return [one for one in index.manifests if one.platform is None or one.platform.os != "unknown"]
+
+
+def _where(image: str | Image, target: str | Reference | None) -> Reference:
     if target is None:
         if not isinstance(image, str):
             raise errors.ImageReferenceError("an image goes to a name: give one, as registry.example/app:1")
         target = image
-    where = _parsed(target)
-    if where.digest and where.digest != found.digest:
-        raise errors.DigestMismatchError(
-            f"the image has the digest {found.digest}, and the target {where} another: leave the digest out",
-            expected=where.digest,
-            actual=found.digest,
-        )
-    known = [Reference.parse(name) for name in found.references]
-    mount_from = sorted({one.repository for one in known if one.registry == where.registry})
-    with _client(where, options, push=True) as client:
-        to = RegistryTarget(client, where.tag or where.digest, mount_from=mount_from, progress=progress)
-        return send_image(store, found, to, progress=progress)
+    return _parsed(target)
+
+
+def _other_digest(digest: str, where: Reference) -> errors.DigestMismatchError:
+    return errors.DigestMismatchError(
+        f"the image has the digest {digest}, and the target {where} another: leave the digest out",
+        expected=where.digest,
+        actual=digest,
+    )
+
+
+def _mounts(image: Image, where: Reference) -> list[str]:
+    """Return the repositories of a registry in which an image should be."""
+    known = [Reference.parse(name) for name in image.references]
+    return sorted({one.repository for one in known if one.registry == where.registry})
 
 
 def _parsed(reference: str | Reference) -> Reference:

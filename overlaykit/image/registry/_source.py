@@ -40,6 +40,10 @@ class RegistrySource:
         """How many blobs it likes to give at once."""
         return self._client.options.parallel
 
+    def stop(self) -> None:
+        """End what is under way."""
+        self._client.stop()
+
     def resolve(self, reference: Reference) -> Descriptor:
         """Return the descriptor of the manifest or index that a reference names.
 

@@ -43,6 +43,10 @@ class RegistryTarget:
         """How many blobs it takes at once."""
         return self._client.options.parallel
 
+    def stop(self) -> None:
+        """End what is under way."""
+        self._client.stop()
+
     def has(self, descriptor: Descriptor) -> bool:
         """Tell whether it has a blob."""
         return has_blob(self._client, descriptor.digest)
@@ -65,9 +69,9 @@ class RegistryTarget:
             client.url(f"manifests/{self._name or descriptor.digest}"),
             headers={"Content-Type": descriptor.media_type},
             body=lambda: data,
-            expect=(201,),
+            expect=(200, 201, 202),
             what=f"manifest of {client.repository}",
         )
-        client.read(response, 0)
+        client.done(response)
         told = response.headers.get("Docker-Content-Digest")
         check_digest("the manifest that the registry took", descriptor.digest, told or descriptor.digest)

@@ -22,8 +22,15 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Know no credentials of whoever runs the tests, and no proxy."""
-    for name in ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    for name in (
+        "REGISTRY_AUTH_FILE",
+        "XDG_CONFIG_HOME",
+        *(f"{kind}_proxy" for kind in ("http", "https", "all", "no")),
+    ):
+        for one in (name, name.upper()):
+            monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
 
 
