@@ -47,7 +47,7 @@ class DirectoryDriver(Driver):
         self._layout = Layout(root)
         self._clones = can_clone(self._layout.snapshots)
         with _opened(self._layout.staging) as fd:
-            self.capabilities = offered(fd)
+            self.capabilities = offered(fd) if config.probe is None else config.probe.capabilities
             self._subvolumes = linux.is_btrfs(fd)
 
     # -- life of a snapshot ----------------------------------------------------------------------------------------

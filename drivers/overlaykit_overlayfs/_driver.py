@@ -15,7 +15,7 @@ from ._changes import Comparison, UpperTree, compare_root
 from ._layout import Layers, Layout, boot_id, sync_directory, write_file
 from ._links import LinkIndex, encode_links
 from ._manifest import compare_manifest
-from ._probe import uses_userxattr
+from ._probe import probe, uses_userxattr
 from ._shared import Settings, Shared
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ class OverlayfsDriver(Driver):
         self.capabilities = self._find_capabilities()
 
     def _find_capabilities(self) -> frozenset[Capability]:
-        from ._probe import probe
-
-        found = probe(Path(self._layout.staging))
+        found = self.config.probe or probe(Path(self._layout.staging))
         if not found.usable:
             self._layout.close()
             raise errors.DriverUnavailableError(

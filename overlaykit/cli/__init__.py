@@ -6,6 +6,9 @@ import sys
 
 __all__ = ["main"]
 
+_GARBAGE = 20_000
+"""New objects, as :func:`gc.set_threshold` counts them, that make a command look for garbage."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
@@ -22,4 +25,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     from ._main import run
 
-    return run(words)
+    if arguments is not None:
+        return run(words)
+    import gc
+
+    # The process ends with the command. It makes little garbage that needs looking for, and none that matters at exit.
+    gc.set_threshold(_GARBAGE)
+    try:
+        return run(words)
+    finally:
+        gc.freeze()

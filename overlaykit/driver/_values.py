@@ -137,11 +137,14 @@ class DriverConfig:
         a path.
     :param durability: what the driver must make survive a power cut.
     :param options: values of the options its spec names.
+    :param probe: what the driver's probe said a moment ago, in this process, of a directory of the file system that
+        ``root`` is on: there is no need to find it out again. ``None`` where nobody asked it.
     """
 
     root: Path | None
     durability: Durability = Durability.COMMIT
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)

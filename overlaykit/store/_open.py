@@ -139,7 +139,8 @@ def _assemble(
     stack.callback(operations.close)
     metadata = Metadata(None if path is None else path / _DATABASE, level, create=path is None)
     stack.callback(metadata.close)
-    config = DriverConfig(None if path is None else path / "driver", level, dict(options))
+    root = None if path is None else path / "driver"
+    config = DriverConfig(root, level, dict(options), choice.probe if _mount(path) == _mount(root) else None)
     made = plugins.create(choice.driver, config)
     stack.callback(made.close)
     driver = GuardedDriver(made, choice.driver, path)
@@ -149,6 +150,11 @@ def _assemble(
     store = kind(engine, choice, plugins)
     stack.pop_all()
     return store
+
+
+def _mount(path: Path | None) -> tuple[int, int] | None:
+    """Return what tells a file system, and how it is mounted, from others: what was probed on one holds there alone."""
+    return None if path is None else (os.stat(path).st_dev, os.statvfs(path).f_flag)
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
