@@ -13,6 +13,7 @@ from ._limits import Limits
 
 if TYPE_CHECKING:
     from ._apply import Applied, Restart, apply_layer
+    from ._channel import Channel, Closed
     from ._compress import CompressedWriter, Output, compressed
     from ._diff import WrittenLayer, write_layer
     from ._inflate import Compression
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Applied",
+    "Channel",
+    "Closed",
     "CompressedWriter",
     "Compression",
     "LayerStream",
@@ -40,6 +43,8 @@ __all__ = [
 
 _LATER = {
     "Applied": "_apply",
+    "Channel": "_channel",
+    "Closed": "_channel",
     "CompressedWriter": "_compress",
     "Compression": "_inflate",
     "LayerStream": "_stream",

@@ -15,6 +15,7 @@ from ._stream import StreamResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from hashlib import _Hash as Hash
     from types import TracebackType
     from typing import Self
 
@@ -67,13 +68,22 @@ def _packer(compression: Compression, level: int) -> _Packer:
     return isal_zlib.compressobj(level, wbits=31)
 
 
-def compressed(out: Output, compression: str = "gzip", level: int | None = None) -> CompressedWriter:
+def compressed(
+    out: Output,
+    compression: str = "gzip",
+    level: int | None = None,
+    *,
+    hashed: Hash | None = None,
+    also: Callable[[memoryview], object] | None = None,
+) -> CompressedWriter:
     """Return what compresses and hashes all that is written to it.
 
     :param out: gets the blob, from another thread where it is large; it is not closed.
     :param compression: ``"gzip"``, ``"zstd"`` or ``"none"``.
     :param level: for gzip 0 to 9, where 0 to 3 are an order of magnitude faster and make blobs larger by a tenth; 1
         where there is none. For zstd 1 to 22; 3 where there is none.
+    :param hashed: the SHA-256 of what ``out`` gets that ``out`` makes itself, so that it need not be made twice.
+    :param also: gets what is compressed, piece by piece, from another thread where it is large, and keeps none of it.
     :raises MediaTypeError: there is no such compression.
     :raises ValueError: it has no such level.
     """
@@ -85,7 +95,7 @@ def compressed(out: Output, compression: str = "gzip", level: int | None = None)
         level = _DEFAULTS[kind]
     if not low <= level <= high:
         raise ValueError(f"{kind} has no level {level}: take one from {low} to {high}")
-    return CompressedWriter(out, kind, level)
+    return CompressedWriter(out, kind, level, hashed, also)
 
 
 class CompressedWriter:
@@ -97,11 +107,20 @@ class CompressedWriter:
     is left.
     """
 
-    def __init__(self, out: Output, compression: Compression, level: int) -> None:
+    def __init__(
+        self,
+        out: Output,
+        compression: Compression,
+        level: int,
+        hashed: Hash | None,
+        also: Callable[[memoryview], object] | None,
+    ) -> None:
         self._out = out
         self._compression = compression
         self._packer = _packer(compression, level)
-        self._blob = new_hash()
+        self._hashed = hashed is not None
+        self._blob = new_hash() if hashed is None else hashed
+        self._also = also
         self._plain = self._blob if compression == "none" else new_hash()
         # The same few blocks over and over: fresh memory costs more than filling it.
         self._block: bytearray | None = None
@@ -261,10 +280,13 @@ class CompressedWriter:
             self._plain.update(view)
 
     def _pack(self, view: memoryview) -> None:
+        if self._also is not None:
+            self._also(view)
         self._emit(self._packer.compress(view))
 
     def _emit(self, data: bytes | memoryview) -> None:
-        self._blob.update(data)
+        if not self._hashed:
+            self._blob.update(data)
         self._size += len(data)
         left = memoryview(data)
         while left:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 import os
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..changeset import Limits
-from ..store import LABEL_MEDIA_TYPE
+from ..store import keep_layer
 from ._model import OCI_CONFIG, OCI_MANIFEST, Descriptor, ImageConfig, Manifest, chain_ids
 
 if TYPE_CHECKING:
@@ -31,23 +30,14 @@ def add_layer(
     :param parent: the layer that it is to stand on, which has what the snapshot stands on.
     :param below: the diff ids of that layer and those below it.
     """
-    content = store.content
-    with content.ingest() as ingest:
-        layer = store.diff(key, ingest, compression=compression, epoch=epoch)
-        ingest.commit()
-    name = chain_ids((*below, layer.diff_id))[-1]
-    if not store.has(name):
-        with contextlib.suppress(errors.ExistsError):
-            store.apply(
-                lambda: content.open(layer.digest),
-                parent,
-                name,
-                digest=layer.digest,
-                diff_id=layer.diff_id,
-                labels={LABEL_MEDIA_TYPE: layer.media_type},
-                limits=Limits.none(),
-            )
-    return layer
+    return keep_layer(
+        store,
+        key,
+        parent,
+        lambda layer: chain_ids((*below, layer.diff_id))[-1],
+        compression=compression,
+        epoch=epoch,
+    )
 
 
 def record(

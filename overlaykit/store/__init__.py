@@ -16,6 +16,7 @@ from ._working import Working
 
 if TYPE_CHECKING:
     from ._diff import LayerDescriptor
+    from ._keep import keep_layer
     from ._layers import LayerInfo
 
 __all__ = [
@@ -30,12 +31,13 @@ __all__ = [
     "LayerInfo",
     "Store",
     "Working",
+    "keep_layer",
     "open_as",
     "open_store",
     "wait_for",
 ]
 
-_LATER = {"LayerDescriptor": "_diff", "LayerInfo": "_layers"}
+_LATER = {"LayerDescriptor": "_diff", "LayerInfo": "_layers", "keep_layer": "_keep"}
 
 
 def __getattr__(name: str) -> object:

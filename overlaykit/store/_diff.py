@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..changeset import compressed, write_layer
+from ._ingest import Ingest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,9 +53,14 @@ def diff(
     level: int | None,
     epoch: int | None,
     progress: Callable[[int, int], None] | None,
+    also: Callable[[memoryview], object] | None = None,
 ) -> LayerDescriptor:
-    """See :meth:`Store.diff`."""
-    packed = compressed(out, compression, level)
+    """See :meth:`Store.diff`.
+
+    :param also: gets the uncompressed archive; see :func:`overlaykit.changeset.compressed`.
+    """
+    hashed = out.hash if isinstance(out, Ingest) and not out.offset and out.hash.name == "sha256" else None
+    packed = compressed(out, compression, level, hashed=hashed, also=also)
     changes = store.changes(key)
     info = store.stat(key)
     with packed, store.tree(key, readonly=True) as tree:

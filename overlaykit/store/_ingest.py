@@ -15,6 +15,7 @@ from ._drivers import storing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from hashlib import _Hash as Hash
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -132,6 +133,11 @@ class Ingest:
     def digest(self) -> str:
         """The digest of these bytes."""
         return f"{self._hash.name}:{self._hash.hexdigest()}"
+
+    @property
+    def hash(self) -> Hash:
+        """The hash of these bytes, which goes on with what is written."""
+        return self._hash
 
     @property
     def closed(self) -> bool:

@@ -1,0 +1,146 @@
+"""What changed in a snapshot becomes a blob and a layer in one go: it is unpacked while it is packed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Final
+
+from .. import errors
+from ..changeset import Channel, Closed, Limits, Restart, apply_layer
+from ._diff import diff
+from ._labels import LABEL_BLOB, LABEL_DIFF_ID, LABEL_MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ._diff import LayerDescriptor
+    from ._store import Store
+    from ._working import Working
+
+__all__ = ["keep_layer"]
+
+_WAITING: Final = 4  # pieces between the two threads
+
+
+def keep_layer(
+    store: Store,
+    key: str,
+    parent: str | None,
+    name: Callable[[LayerDescriptor], str],
+    *,
+    compression: str = "gzip",
+    epoch: int | None = None,
+) -> LayerDescriptor:
+    """Make a layer of how a snapshot differs from what it stands on: a blob, and a committed snapshot of that.
+
+    The same comes of :meth:`Store.diff` into the store's content and :meth:`Store.apply` of that, and takes longer.
+
+    :param store: what has them.
+    :param key: the snapshot; it stays what it is.
+    :param parent: what the layer is to stand on, which has what the snapshot stands on.
+    :param name: tells the layer's name; where there is a snapshot of that name, that is the layer.
+    :param compression: of the blob: ``"gzip"``, ``"zstd"`` or ``"none"``.
+    :param epoch: seconds since the epoch; later times are written as this one.
+    :raises NotFoundError: there is no such snapshot.
+    :raises ChangesetError: a name begins with ``.wh.``, or a file changed meanwhile.
+    :raises StoreFullError: there is no room.
+    """
+    with store.snapshot(parent, labels=store._engine.owners.labels()) as working:
+        with store.content.ingest() as ingest, _Unpacking(store, parent, working) as unpacking:
+            layer = diff(store, key, ingest, compression, None, epoch, None, also=unpacking.take)
+            ingest.commit()
+            unpacking.finish()
+        if unpacking.done:
+            labels = {LABEL_DIFF_ID: layer.diff_id, LABEL_BLOB: layer.digest, LABEL_MEDIA_TYPE: layer.media_type}
+            with contextlib.suppress(errors.ExistsError):
+                working.commit(name(layer), labels=labels)
+            return layer
+    _unpack_again(store, parent, name(layer), layer)
+    return layer
+
+
+def _unpack_again(store: Store, parent: str | None, name: str, layer: LayerDescriptor) -> None:
+    """Unpack the blob: what could not be unpacked in one reading."""
+    with contextlib.suppress(errors.ExistsError):
+        store.apply(
+            lambda: store.content.open(layer.digest),
+            parent,
+            name,
+            digest=layer.digest,
+            diff_id=layer.diff_id,
+            labels={LABEL_MEDIA_TYPE: layer.media_type},
+            limits=Limits.none(),
+        )
+
+
+class _Unpacking:
+    """Unpacks a layer in a thread while it is being written.
+
+    :ivar done: whether all of it was unpacked; ``False`` where its whiteouts must be known before.
+    """
+
+    def __init__(self, store: Store, parent: str | None, working: Working) -> None:
+        self.done = False
+        self._store = store
+        self._parent = parent
+        self._working = working
+        self._pieces: Channel[bytes] = Channel(_WAITING)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="overlaykit-layer-unpack", daemon=True)
+
+    def take(self, piece: memoryview) -> None:
+        """Unpack the next piece of the archive.
+
+        :raises OSError: unpacking failed.
+        """
+        try:
+            self._pieces.put(bytes(piece))
+        except Closed:
+            assert self._error is not None
+            raise self._error from None
+
+    def finish(self) -> None:
+        """Wait until all that was taken is unpacked.
+
+        :raises OSError: that failed.
+        """
+        self._pieces.end()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def __enter__(self) -> _Unpacking:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pieces.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._unpack()
+        except Closed:
+            pass  # given up
+        except BaseException as error:
+            self._error = error
+            self._pieces.close()
+
+    def _unpack(self) -> None:
+        store, working = self._store, self._working
+        with contextlib.ExitStack() as stack:
+            lower = None
+            if self._parent is not None:
+                shown = stack.enter_context(store.tree(self._parent, readonly=True))
+                lower = store._engine.owners.shown(shown, working.info.labels)
+            writer = stack.enter_context(store._engine.layer_writer(working.key))
+            with contextlib.suppress(Restart):
+                apply_layer(self._each(), writer, lower, limits=Limits.none())
+                self.done = True
+        for _ in self._each():
+            pass
+
+    def _each(self) -> Iterator[bytes]:
+        while (piece := self._pieces.get()) is not None:
+            yield piece
