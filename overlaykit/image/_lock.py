@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from .. import errors
-from ..store import wait_for
+from ..store import typed, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,7 +81,8 @@ class ImageLock:
         if self._path is None:
             yield
             return
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with typed(self._path):
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 wait_for(descriptor, kind, self._path, _WAIT)

@@ -19,7 +19,7 @@ from ._reference import Reference
 from ._transfer import ProgressEvent, send_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ._model import Descriptor
     from ._records import Image
@@ -56,6 +56,7 @@ def save(
     :raises ExistsError: the target is there and is neither a file nor, for ``"oci"``, a layout or an empty directory.
     :raises MediaTypeError: there is no such form or compression.
     :raises DigestMismatchError: a blob of the store is damaged.
+    :raises StoreFullError: there is no room for it: of what did not exist before, nothing stays.
     """
     if form not in FORMS:
         raise errors.MediaTypeError(f"there is no form {form!r:.60}: take one of {', '.join(FORMS)}")
@@ -65,7 +66,7 @@ def save(
     if not references:
         raise ValueError("no image was named")
     # Blobs are read after they were asked for.
-    with store.adding():
+    with store.adding(), _full(target):
         collected = _Collected()
         entries: list[tuple[Descriptor, str | None]] = []
         for reference in references:
@@ -84,6 +85,17 @@ def save(
             with replacing(target) as out:
                 write_archive(out, documents, collected.blobs, compression=compression, progress=told)
         return sum(size for size, _ in collected.blobs.values())
+
+
+@contextlib.contextmanager
+def _full(target: str | os.PathLike[str] | BinaryIO) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, errors.OverlaykitError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = os.fspath(target) if isinstance(target, (str, os.PathLike)) else "the archive"
+        raise errors.StoreFullError(f"the file system of {where} is full: make room, or save elsewhere") from error
 
 
 class _Collected:

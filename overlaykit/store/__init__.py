@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ._content import ContentStore
 from ._engine import Engine
-from ._ingest import Ingest
+from ._ingest import Ingest, typed
 from ._labels import LABEL_BLOB, LABEL_DIFF_ID, LABEL_MEDIA_TYPE
 from ._locks import wait_for
 from ._open import FORMAT, open_as, open_store
@@ -34,6 +34,7 @@ __all__ = [
     "keep_layer",
     "open_as",
     "open_store",
+    "typed",
     "wait_for",
 ]
 

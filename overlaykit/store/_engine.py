@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ..driver import LayerWriter, SnapshotId, SnapshotInfo
+    from ..driver import LayerWriter, SnapshotId, SnapshotInfo, Usage
     from ..tree import Tree
     from ._drivers import GuardedDriver
     from ._locks import OperationLock
@@ -272,10 +272,19 @@ class Engine:
         with contextlib.suppress(OSError):  # Store.usage() asks again, and raises
             usage = self.driver.usage(new)
         self._unsettled = True
-        with self.metadata.write(durable=True) as connection:
-            _rows.finish_commit(connection, n, row.n, usage)
+        try:
+            self._finish_commit(n, row, usage)
+        except errors.StoreFullError:
+            # It is done but for this: what would be told as failed would be there all the same.
+            if not self.reserve.spend():
+                raise
+            self._finish_commit(n, row, usage)
         self._unsettled = False
         return _rows.make_info(name, kind, row.parent_key, texts, moment, moment)
+
+    def _finish_commit(self, n: int, row: Row, usage: Usage | None) -> None:
+        with self.metadata.write(durable=True) as connection:
+            _rows.finish_commit(connection, n, row.n, usage)
 
     def _settle(self, n: int, new: SnapshotId, row: Row) -> None:
         # As recovery does: an interrupt may come when the driver has committed already.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from .. import errors
 from ..changeset import LayerStream, Limits, Restart, apply_layer
+from ._ingest import typed
 from ._labels import LABEL_BLOB, LABEL_DIFF_ID
 from ._names import check_name
 
@@ -166,8 +167,10 @@ def _reopening(
     if not file.seekable():
         spool = stack.enter_context(tempfile.TemporaryFile(dir=store.path))  # noqa: SIM115 - closed by the stack
         while piece := file.read(1 << 20):
-            spool.write(piece)
-        spool.seek(0)
+            with typed(store.path or tempfile.gettempdir()):
+                spool.write(piece)
+        with typed(store.path or tempfile.gettempdir()):
+            spool.seek(0)
         file = spool
     start = file.tell()
 

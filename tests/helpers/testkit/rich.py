@@ -26,6 +26,7 @@ __all__ = [
     "acl",
     "digest",
     "fill",
+    "open_to_all",
     "run_as",
     "run_as_nobody",
     "run_in_child",
@@ -58,7 +59,7 @@ def place_roots(request: pytest.FixtureRequest) -> dict[str, Path]:
     make = request.getfixturevalue("session_filesystem")
     roots = {kind: make(kind, size="512M") for kind in PLACES if kind != "disk"}
     for root in roots.values():
-        _open_to_all(root)
+        open_to_all(root)
     return roots
 
 
@@ -66,7 +67,7 @@ def place_roots(request: pytest.FixtureRequest) -> dict[str, Path]:
 def place(request: pytest.FixtureRequest, tmp_path: Path, place_roots: dict[str, Path]) -> Iterator[Path]:
     """Return an empty directory on each kind of file system, which every user can reach."""
     if request.param == "disk":
-        _open_to_all(tmp_path)
+        open_to_all(tmp_path)
         yield tmp_path
         return
     if request.param != "tmpfs":
@@ -92,7 +93,7 @@ def reachable() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def _open_to_all(path: Path) -> None:
+def open_to_all(path: Path) -> None:
     """Let everyone into a directory below pytest's own, which it makes for its user alone."""
     temporary = Path(tempfile.gettempdir())
     for directory in (path, *path.parents):
