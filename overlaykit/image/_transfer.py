@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -154,6 +155,8 @@ class _Fetch:
         self._source = source
         self._tell = progress or (lambda _: None)
         self._limits = limits
+        self._lock = threading.Lock()
+        self._failure: BaseException | None = None
         self._moved = 0
         self._shared = 0
         self._downloaded: set[str] = set()
@@ -232,7 +235,7 @@ class _Fetch:
                 stack.callback(pool.shutdown, wait=True, cancel_futures=True)
                 for layer in manifest.layers:
                     if layer.digest not in waiting and not self._is_here(layer):
-                        waiting[layer.digest] = pool.submit(self._download, layer)
+                        waiting[layer.digest] = pool.submit(self._fetch, layer)
             parent: str | None = None
             try:
                 for layer, diff_id, name in layers:
@@ -241,9 +244,23 @@ class _Fetch:
                         future.result()
                     self._layer(layer, diff_id, name, parent)
                     parent = name
-            except BaseException:
-                self._source.stop()
-                raise
+            except BaseException as error:
+                raise self._fail(error) from error.__cause__
+
+    def _fetch(self, layer: Descriptor) -> None:
+        try:
+            self._download(layer)
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _fail(self, error: BaseException) -> BaseException:
+        """End what is under way; return what failed first, of which the rest may be a consequence."""
+        with self._lock:
+            if self._failure is None or not isinstance(error, Exception):
+                self._failure = error
+        self._source.stop()
+        return self._failure
 
     def _is_here(self, layer: Descriptor) -> bool:
         return self._store.content.exists(layer.digest)
@@ -284,8 +301,9 @@ class _Fetch:
                     self._tell(ProgressEvent("download", layer.digest, ingest.offset, layer.size))
             moved = ingest.offset - start
             ingest.commit()
-        self._moved += moved
-        self._downloaded.add(layer.digest)
+        with self._lock:
+            self._moved += moved
+            self._downloaded.add(layer.digest)
 
     def _unpack_coming(self, layer: Descriptor, diff_id: str, name: str, parent: str | None) -> None:
         """Unpack while it comes, and keep what comes."""

@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
-    """Write a tag a line, in the registry's order."""
+    """Write a tag a line, sorted."""
     from ...image.registry import tags
 
     output = context.output

@@ -230,7 +230,7 @@ class Upload:
                 return self._sent
             except _TooLargeError as error:
                 # Something before the registry takes only so much in one request.
-                self._chunk = max(self._chunk // 2 or _CHUNK, self._shortest)
+                self._chunk = max(min(error.tried // 2, _CHUNK), self._shortest)
                 if self._chunk < _SMALLEST_CHUNK or error.tried <= self._chunk:
                     raise error.failure from None
                 location = self._begin("") or location

@@ -187,7 +187,7 @@ def push_all(
 
 
 def tags(repository: str | Reference, *, options: Options | None = None, limits: Limits | None = None) -> list[str]:
-    """Return the tags that a registry has of a repository, in its order.
+    """Return the tags that a registry has of a repository, sorted.
 
     :param repository: as :func:`pull` takes it; a tag or a digest does not matter.
     :raises NotFoundError: the registry has no such repository.
