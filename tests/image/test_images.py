@@ -523,3 +523,65 @@ def test_loads_and_prunes_at_once(store: ImageStore) -> None:
     for image in store.images():
         with store.tree(image.top or "") as tree:
             assert tree.read_bytes("bin/sh")
+
+
+def test_a_later_version_of_the_tables_is_refused(tmp_path: Path) -> None:
+    import sqlite3
+
+    with overlaykit.open_store(tmp_path / "store", driver="directory") as store:
+        fetch(store, make_image([BASE]), "base:1")
+    connection = sqlite3.connect(tmp_path / "store" / "metadata.db")
+    with connection:
+        connection.execute("UPDATE image_schema SET version = 99")
+    connection.close()
+    with (
+        overlaykit.open_store(tmp_path / "store") as store,
+        pytest.raises(errors.StoreVersionError, match="version 99 .* use a newer overlaykit"),
+    ):
+        store.images()
+
+
+def test_tables_of_the_first_version_are_brought_up(tmp_path: Path) -> None:
+    import sqlite3
+
+    with overlaykit.open_store(tmp_path / "store", driver="directory") as store:
+        digest = fetch(store, make_image([BASE]), "base:1").image.digest
+    connection = sqlite3.connect(tmp_path / "store" / "metadata.db")
+    with connection:
+        connection.executescript("DROP TABLE image_schema; DROP TABLE image_indexes")
+    connection.close()
+    with overlaykit.open_store(tmp_path / "store") as store:
+        assert [one.digest for one in store.images()] == [digest]
+        assert store.index(digest) is None
+        assert store.remove_image(digest, force=True).images == (digest,)
+
+
+def test_nothing_is_collected_while_it_is_sent(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("overlaykit.image._lock._WAIT", 0.2)
+    image = fetch(store, make_image([BASE]), "base:1").image
+    refused: list[str] = []
+
+    class Target:
+        parallel = 2
+
+        def has(self, descriptor: Descriptor) -> bool:
+            return False
+
+        def stop(self) -> None:
+            raise AssertionError("nothing fails")
+
+        def put(self, descriptor: Descriptor, open: Callable[[int], BinaryIO]) -> int:
+            if not refused:
+                with pytest.raises(errors.StoreBusyError, match="sent"):
+                    store.remove_image(image.digest, force=True)
+                refused.append(descriptor.digest)
+            with open(0) as file:
+                return len(file.read())
+
+        def put_manifest(self, descriptor: Descriptor, data: bytes) -> None:
+            with pytest.raises(errors.StoreBusyError):
+                store.prune()
+
+    assert send_image(store, image, Target()).moved > 0
+    assert refused
+    store.remove_image(image.digest, force=True)

@@ -7,14 +7,15 @@ import json
 import logging
 import subprocess
 import traceback
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from testkit.loops import need_tool
 from testkit.registries import Quiet, Tokens, run_registry, serving, signing_key, token_server
 
 from overlaykit import errors
-from overlaykit.image.registry import Credentials, Options, find_credentials, pull, push
+from overlaykit.image.registry import Credentials, Options, find_credentials, pull, push, tags
 from overlaykit.image.registry._auth import parse_challenges
 from overlaykit.image.registry._client import Client
 
@@ -206,6 +207,96 @@ def test_a_token_server_that_gives_none(store: ImageStore, body: bytes) -> None:
 
     with serving(Bad) as host, pytest.raises(errors.RegistryError, match="gives no token"):
         pull(store, f"{host}/app:1")
+
+
+def test_one_token_for_all_threads(source: ImageStore, bearer: tuple[str, Tokens], tokens: Tokens) -> None:
+    push(source, "app:2", f"{bearer[0]}/once:1", options=Options(credentials=Credentials(NAME, SECRET), parallel=4))
+    assert len(tokens.asked) == 1
+
+
+@pytest.mark.parametrize("kind", ["registrytoken", "identitytoken"])
+def test_tokens_of_docker_config(tmp_path: Path, kind: str) -> None:
+    write_config(tmp_path, {"auths": {"r.example": {kind: IDENTITY}}})
+    found = find_credentials("r.example")
+    assert found is not None
+    assert (found.token, found.identity) == ((IDENTITY, "") if kind == "registrytoken" else ("", IDENTITY))
+    assert IDENTITY not in repr(found)
+    assert IDENTITY in found.secrets
+
+
+class Public(Quiet):
+    """A registry whose token server gives tokens for everything but one repository, and is asked in some ways."""
+
+    busy = 0
+    old_fashioned = False
+    asked: ClassVar[list[tuple[str, str]]] = []
+
+    def token(self) -> None:
+        cls = type(self)
+        told = self.headers.get("Authorization", "")
+        cls.asked.append((self.command, told))
+        if cls.busy:
+            cls.busy -= 1
+            self.answer(503, Retry_After="3")
+        elif self.command == "POST" and cls.old_fashioned:
+            self.answer(404)
+        elif "private" in self.path and not told:
+            self.answer(401)
+        else:
+            self.answer(200, b'{"token": "for-everybody"}')
+
+    def post(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.token()
+
+    def get(self) -> None:
+        if self.path.startswith("/token"):
+            self.token()
+        elif self.headers.get("Authorization", "").startswith("Bearer "):
+            self.answer(200, b'{"tags": ["a"]}')
+        else:
+            self.answer(401, WWW_Authenticate=f'Bearer realm="http://{self.headers["Host"]}/token"')
+
+
+@pytest.fixture
+def public(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(Public, "asked", [])
+    monkeypatch.setattr(Public, "busy", 0)
+    monkeypatch.setattr(Public, "old_fashioned", False)
+    with serving(Public) as host:
+        yield host
+
+
+def test_a_token_server_that_is_busy(
+    public: str, monkeypatch: pytest.MonkeyPatch, options: Options, waits: list[float]
+) -> None:
+    monkeypatch.setattr(Public, "busy", 2)
+    assert tags(f"{public}/app", options=options) == ["a"]
+    assert waits == [3.0, 3.0]
+    monkeypatch.setattr(Public, "busy", 99)
+    with pytest.raises(errors.RegistryUnavailableError, match="cannot give token now"):
+        tags(f"{public}/app", options=options)
+
+
+def test_a_token_server_of_the_older_way(public: str, monkeypatch: pytest.MonkeyPatch, options: Options) -> None:
+    monkeypatch.setattr(Public, "old_fashioned", True)
+    both = Credentials(NAME, SECRET, IDENTITY)
+    assert tags(f"{public}/app", options=replace(options, credentials=both)) == ["a"]
+    assert Public.asked == [("POST", ""), ("GET", both.basic)]
+
+
+def test_a_token_that_is_sent_as_it_is(public: str, options: Options) -> None:
+    assert tags(f"{public}/app", options=replace(options, credentials=Credentials(token="t"))) == ["a"]
+    assert Public.asked == []
+
+
+def test_a_helper_that_is_missing_is_in_the_way_of_what_is_private_alone(
+    public: str, tmp_path: Path, options: Options
+) -> None:
+    write_config(tmp_path, {"credsStore": "not-installed"})
+    assert tags(f"{public}/app", options=options) == ["a"]
+    with pytest.raises(errors.RegistryAccessError, match="docker-credential-not-installed cannot be run"):
+        tags(f"{public}/private", options=options)
 
 
 def test_challenges() -> None:

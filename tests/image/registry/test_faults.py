@@ -203,6 +203,43 @@ def test_somebody_who_says_nothing(store: ImageStore, options: Options) -> None:
         pull(store, f"127.0.0.1:{server.getsockname()[1]}/app", options=impatient)
 
 
+@pytest.mark.parametrize("status", [403, 405, 501])
+def test_what_cannot_say_whether_it_has_a_blob_gets_it(
+    source: ImageStore, broken: Front, pushed: str, options: Options, status: int
+) -> None:
+    """As stores behind a registry, whose signed addresses are good for GET alone."""
+
+    class Store(Quiet):
+        def head(self) -> None:
+            self.answer(status)
+
+    with serving(Store) as elsewhere:
+        to_there = {"Location": f"http://{elsewhere}/signed"}
+        broken.faults.append(Fault("HEAD", "/blobs/", "status", times=99, status=307, headers=to_there))
+        assert push(source, "app:1", f"{broken.host}/{pushed}-head:1", options=options).moved > 3_000_000
+
+
+def test_an_upload_is_redirected_with_its_method(
+    source: ImageStore, registry: str, broken: Front, pushed: str, options: Options
+) -> None:
+    class Moved(Quiet):
+        """A registry that is at another place now."""
+
+        def go(self) -> None:
+            if self.path == "/v2/":
+                self.answer(200)
+                return
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.answer(308, Location=f"http://{registry}{self.path}")
+
+        get = head = post = put = patch = go
+
+    with serving(Moved) as host:
+        sent = push(source, "app:1", f"{host}/{pushed}-moved:1", options=options)
+    assert sent.moved > 3_000_000
+    assert broken.requests == []
+
+
 _REDIRECTS = {
     "loop": "/v2/app/manifests/1",
     "nowhere": "",

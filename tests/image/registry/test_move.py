@@ -12,7 +12,8 @@ from testkit.loops import need_tool
 from testkit.registries import run_registry, signing_key
 
 from overlaykit import errors
-from overlaykit.image.registry import Options, pull, pull_all, push
+from overlaykit.image.registry import Options, pull, pull_all, push, push_all
+from overlaykit.store import LABEL_BLOB, LABEL_MEDIA_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,19 +102,107 @@ def test_an_index_is_selected_from(
     assert pull(store, name, platform="linux/amd64").image.digest == ones[0].digest
     with pytest.raises(errors.NotFoundError, match="linux/amd64, linux/arm/v7"):
         pull(store, name, platform="windows/amd64")
-    everything = pull_all(make_store(), name)
-    assert {one.image.digest for one in everything} == {one.digest for one in ones}
+    with store.container(name) as box:
+        assert box.info.image == ones[0].digest
 
 
-def _put_index(registry: str, name: str, entries: list[dict[str, object]], tag: str) -> None:
+@pytest.fixture
+def index(source: ImageStore, registry: str, pushed: str) -> tuple[str, str]:
+    """An index of both images, for two platforms: its name and its digest."""
+    entries = [_entry(source, "app:1", "amd64"), _entry(source, "app:2", "arm64")]
+    return f"{registry}/{pushed}:index", _put_index(registry, pushed, entries, "index")
+
+
+def _entry(source: ImageStore, name: str, architecture: str, os: str = "linux") -> dict[str, object]:
+    one = source.image(name)
+    size = len(source.manifest(one).raw)
+    platform = {"os": os, "architecture": architecture}
+    return {"mediaType": one.media_type, "digest": one.digest, "size": size, "platform": platform}
+
+
+def test_an_index_is_kept(
+    source: ImageStore, store: ImageStore, index: tuple[str, str], registry: str, pushed: str
+) -> None:
+    got = pull(store, index[0], platform="linux/arm64").image
+    kept = store.index(got)
+    assert kept is not None
+    assert kept.descriptor.digest == index[1]
+    assert len(kept.manifests) == 2
+    store.prune()
+    assert store.index(got) == kept
+    pull(store, f"{registry}/{pushed}:1")
+    assert store.index(f"{registry}/{pushed}:1") is None
+    pull(store, index[0])
+    store.remove_image(got.digest)
+    assert store.index(index[0]) == kept
+    with pytest.raises(errors.NotFoundError, match=r"not here for linux/arm64: pull it with --all-platforms"):
+        push_all(store, index[0], f"{registry}/{pushed}:other")
+    for image in store.images():
+        store.remove_image(image.digest, force=True)
+    assert list(store.content.walk()) == []
+
+
+def test_an_index_goes_on(
+    store: ImageStore, make_store: Callable[[], ImageStore], index: tuple[str, str], registry: str, pushed: str
+) -> None:
+    everything = pull_all(store, index[0])
+    assert [one.image.references for one in everything] == [(index[0],), ()]
+    assert all(store.index(one.image) is not None for one in everything)
+    *sent, last = push_all(store, index[0], f"{registry}/{pushed}-copy:1")
+    assert last.digest == index[1]
+    assert [one.digest for one in sent] == [one.image.digest for one in everything]
+    assert sum(one.moved for one in sent) == 0  # mounted
+    again = make_store()
+    assert {one.image.digest for one in pull_all(again, f"{registry}/{pushed}-copy:1")} == {one.digest for one in sent}
+    assert pull(again, f"{registry}/{pushed}-copy@{index[1]}").image.digest == everything[0].image.digest
+    with pytest.raises(errors.DigestMismatchError):
+        push_all(store, index[0], f"{registry}/{pushed}-copy@sha256:{'0' * 64}")
+
+
+def test_what_came_alone_goes_alone(source: ImageStore, registry: str, pushed: str) -> None:
+    (sent,) = push_all(source, "app:1", f"{registry}/{pushed}:alone")
+    assert sent.digest == source.image("app:1").digest
+
+
+def test_attestations_stay_where_they_are(source: ImageStore, store: ImageStore, registry: str, pushed: str) -> None:
+    entries = [_entry(source, "app:1", "amd64"), _entry(source, "app:2", "unknown", "unknown")]
+    digest = _put_index(registry, pushed, entries, "attested")
+    (got,) = pull_all(store, f"{registry}/{pushed}:attested")
+    *_, last = push_all(store, f"{registry}/{pushed}:attested", f"{registry}/{pushed}-bare:1")
+    assert last.digest != digest
+    again = pull(store, f"{registry}/{pushed}-bare:1", platform="linux/amd64").image
+    assert again.digest == got.image.digest
+    kept = store.index(again)
+    assert kept is not None
+    assert [str(one.platform) for one in kept.manifests] == ["linux/amd64"]
+
+
+def test_an_image_that_comes_alone_is_for_what_was_asked_for(store: ImageStore, registry: str, pushed: str) -> None:
+    name = f"{registry}/{pushed}:1"
+    with pytest.raises(errors.NotFoundError, match="is for linux/amd64, and linux/arm64 was asked for"):
+        pull(store, name, platform="linux/arm64")
+    assert store.images() == []
+    assert list(store.layer_snapshots()) == []
+    assert pull(store, name, platform="linux/amd64").image.platform == "linux/amd64"
+
+
+def test_layers_know_their_media_types(source: ImageStore, store: ImageStore, registry: str, pushed: str) -> None:
+    image = pull(store, f"{registry}/{pushed}:1").image
+    told = {info.labels[LABEL_BLOB]: info.labels[LABEL_MEDIA_TYPE] for info in store.layer_snapshots()}
+    assert told == {layer.digest: layer.media_type for layer in store.manifest(image).layers}
+
+
+def _put_index(registry: str, name: str, entries: list[dict[str, object]], tag: str) -> str:
     import http.client
 
     media_type = "application/vnd.oci.image.index.v1+json"
     document = json.dumps({"schemaVersion": 2, "mediaType": media_type, "manifests": entries})
     connection = http.client.HTTPConnection(registry, timeout=20)
     connection.request("PUT", f"/v2/{name}/manifests/{tag}", document, {"Content-Type": media_type})
-    assert connection.getresponse().status == 201
+    answer = connection.getresponse()
+    assert answer.status == 201
     connection.close()
+    return answer.headers["Docker-Content-Digest"]
 
 
 def test_skopeo_reads_what_we_push(source: ImageStore, registry: str, pushed: str, tmp_path: Path) -> None:
