@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["capabilities", "probe", "uses_userxattr"]
+
+_PREFIX = ".overlaykit-probe-"
 
 _ALWAYS = frozenset(
     {
@@ -150,21 +153,57 @@ def probe(path: Path | None) -> Probe:
         return _unusable("the driver keeps its layers in a directory", "give the store a path")
     if not linux.available():
         return _unusable("overlaykit's native module is missing", "reinstall overlaykit on Linux with a C compiler")
-    directory = f"{path}/.overlaykit-probe-{os.urandom(8).hex()}"
     try:
-        os.mkdir(directory, 0o700)
-    except OSError as error:
-        return _unusable(
-            f"cannot write to {path}: {error.strerror}", "choose a directory that is yours, on a disk that is not full"
-        )
-    try:
-        return _try(directory)
-    except OSError as error:
-        return _unusable(f"trying it in {path} failed: {error.strerror or error}", "use the directory driver")
-    finally:
         parent = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        return _closed(path, error)
+    try:
         try:
-            with suppress(FileNotFoundError):
-                linux.remove_tree(parent, os.path.basename(directory))
+            name, lock = _make(parent)
+        except OSError as error:
+            return _closed(path, error)
+        try:
+            return _try(f"{path}/{name}")
+        except OSError as error:
+            return _unusable(f"trying it in {path} failed: {error.strerror or error}", "use the directory driver")
         finally:
-            os.close(parent)
+            with suppress(FileNotFoundError):
+                linux.remove_tree(parent, name)
+            os.close(lock)
+    finally:
+        os.close(parent)
+
+
+def _closed(path: Path, error: OSError) -> Probe:
+    return _unusable(
+        f"cannot write to {path}: {error.strerror}", "choose a directory that is yours, on a disk that is not full"
+    )
+
+
+def _make(parent: int) -> tuple[str, int]:
+    """Make a directory to try in and lock it; remove those that killed processes left."""
+    for left in os.listdir(parent):
+        if left.startswith(_PREFIX):
+            with suppress(OSError):
+                lock = _lock(parent, left)
+                try:
+                    linux.remove_tree(parent, left)
+                finally:
+                    os.close(lock)
+    while True:
+        name = _PREFIX + os.urandom(8).hex()
+        os.mkdir(name, 0o700, dir_fd=parent)
+        # Somebody may take it for one that was left, as long as it is not locked.
+        with suppress(FileNotFoundError, BlockingIOError):
+            return name, _lock(parent, name)
+
+
+def _lock(parent: int, name: str) -> int:
+    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

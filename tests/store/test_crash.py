@@ -8,7 +8,6 @@ import random
 import select
 import shutil
 import signal
-import sys
 import tempfile
 import time
 import traceback
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from testkit.crash import killed_at
 
 from overlaykit.driver import Capability, SnapshotKind
 from overlaykit.plugin import load_plugins
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from overlaykit.store import Store
-
-_STEPS = frozenset(
-    "execute executemany rollback rename mkdir rmdir unlink open write fsync flock link replace".split()  # noqa: SIM905
-)
 
 pytestmark = pytest.mark.native
 
@@ -43,40 +39,6 @@ def driver(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if not probe.usable:
         pytest.skip(f"{name}: {probe.reason}")
     return name
-
-
-class _Killer:
-    """Kills this process at its n-th step: a call of SQLite, of the system, of the native module."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def __call__(self, frame: Any, event: str, argument: Any) -> None:
-        if event == "c_call" and (argument.__name__ in _STEPS or argument.__name__.startswith("ok_")):
-            self.left -= 1
-            if self.left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _killed_at(step: int, action: Callable[[], object]) -> bool:
-    """Run in a child that is killed at a step; tell whether it came so far."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            sys.setprofile(_Killer(step))
-            action()
-            sys.setprofile(None)
-            code = 0
-        except BaseException:
-            sys.setprofile(None)
-            traceback.print_exc()
-            raise
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    assert status in (0, signal.SIGKILL), f"the child failed with status {status}"
-    return status != 0
 
 
 def _fill(store: Store) -> None:
@@ -192,8 +154,8 @@ def test_killed_at_every_step(memory_path: Path, driver: str, operation: str) ->
     for step in itertools.count(first, stride):
         with open_store(path, driver=driver, durability="none") as store:
             _fill(store)
-        killed = _killed_at(step, run)
-        _killed_at(dice.randrange(1, 60), reopen)
+        killed = killed_at(step, run)
+        killed_at(dice.randrange(1, 60), reopen)
         with open_store(path, durability="none") as store:
             state = _state(store)
         assert state in (BEFORE, after), f"killed at step {step}"
