@@ -536,7 +536,7 @@ def test_a_later_version_of_the_tables_is_refused(tmp_path: Path) -> None:
     connection.close()
     with (
         overlaykit.open_store(tmp_path / "store") as store,
-        pytest.raises(errors.StoreVersionError, match="version 99 .* use a newer overlaykit"),
+        pytest.raises(errors.StoreVersionError, match=r"version 99 .* use a newer overlaykit"),
     ):
         store.images()
 

@@ -135,6 +135,17 @@ def test_umoci_unpacks_what_we_save(stocked: ImageStore, tmp_path: Path) -> None
     assert files_in(tmp_path / "bundle" / "rootfs") == TREE == tree_of(stocked, TOP_NAME)
 
 
+def test_we_read_what_umoci_inserts(stocked: ImageStore, tmp_path: Path) -> None:
+    """Its archives end after the last content, with neither padding nor blocks of zeros."""
+    layout = tmp_path / "layout"
+    umoci("init", "--layout", layout)
+    umoci("new", "--image", f"{layout}:localhost/inserted:1")
+    (tmp_path / "inserted").write_text("by umoci")
+    umoci("insert", "--image", f"{layout}:localhost/inserted:1", tmp_path / "inserted", "/new")
+    stocked.load(layout)
+    assert tree_of(stocked, "localhost/inserted:1") == {"new": b"by umoci"}
+
+
 def test_we_read_what_umoci_writes(stocked: ImageStore, tmp_path: Path) -> None:
     need_root()
     layout = tmp_path / "layout"
