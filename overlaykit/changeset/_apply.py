@@ -16,7 +16,7 @@ from .. import errors
 from ..driver import NodeAttributes, NodeKind, join_path
 from ._below import Below
 from ._nodes import Node, Put
-from ._paths import META, NAME, OPAQUE, UNFIT, WHITEOUT, is_whiteout, refused, show, unfit
+from ._paths import META, NAME, OPAQUE, UNFIT, WHITEOUT, is_below_meta, is_whiteout, refused, show, unfit
 from ._tar import TarKind, TarReader, TarRun
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class _Machine:
             if not self._final:
                 self.hide(entry.path)
             return
-        if entry.kind is TarKind.SOCKET:
+        if entry.kind is TarKind.SOCKET or is_below_meta(entry.path):
             self.skipped += 1
             return
         components = self._components(entry.path)

@@ -7,7 +7,18 @@ import os
 
 from .. import errors
 
-__all__ = ["META", "NAME", "OPAQUE", "WHITEOUT", "is_whiteout", "refused", "show"]
+__all__ = [
+    "META",
+    "NAME",
+    "OPAQUE",
+    "UNFIT",
+    "WHITEOUT",
+    "is_below_meta",
+    "is_whiteout",
+    "refused",
+    "show",
+    "unfit",
+]
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
@@ -37,6 +48,11 @@ UNFIT = frozenset(
 def is_whiteout(path: bytes) -> bool:
     """Tell whether a path of an archive is a whiteout's or an opaque marker's."""
     return path.rstrip(b"/").rpartition(b"/")[2].startswith(WHITEOUT)
+
+
+def is_below_meta(path: bytes) -> bool:
+    """Tell whether a path leads through something that AUFS kept for itself."""
+    return META in path and any(name.startswith(META) for name in path.split(b"/")[:-1])
 
 
 def show(path: bytes) -> str:

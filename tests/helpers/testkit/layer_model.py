@@ -246,6 +246,8 @@ def _put(root: Thing, entry: Entry) -> None:
         _dress(place, entry)
         return
     *parents, name = names
+    if any(one.startswith(b".wh..wh.") for one in parents):
+        return  # what AUFS kept for itself
     directory = _walk(root, parents, making=True)
     assert directory is not None
     there = directory.children.get(name)
