@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -131,12 +130,4 @@ def test_there_are_enough() -> None:
 @pytest.mark.parametrize("user", ["own", "nobody"])
 @pytest.mark.parametrize("driver", ["overlayfs", "directory", "memory"])
 def test_refused(reachable: Path, driver: str, user: str) -> None:
-    def act(root: Path) -> None:
-        # Where a store without a path unpacks archives; nobody may not use the test's own.
-        before, tempfile.tempdir = tempfile.tempdir, str(root)
-        try:
-            _all(driver, root)
-        finally:
-            tempfile.tempdir = before
-
-    run_as(user, reachable / "run", act)
+    run_as(user, reachable / "run", lambda root: _all(driver, root))

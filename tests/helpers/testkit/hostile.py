@@ -240,7 +240,6 @@ LAYERS: dict[str, BadLayer] = {
     "cut in a header": BadLayer(lambda: _HONEST[:300], _FORMAT, "cut short"),
     "cut in a file": BadLayer(lambda: block(size=5000) + bytes(700), _FORMAT, "cut short"),
     "cut in a large file": BadLayer(lambda: block(size=5 << 20) + os.urandom(3 << 20), _FORMAT, "cut short"),
-    "cut in the padding": BadLayer(lambda: _file()[:-20], _FORMAT, "cut short"),
     "cut in a pax header": BadLayer(lambda: pax((b"path", b"p" * 2000))[:1100], _FORMAT, "cut short"),
     "cut between a pax header and its file": BadLayer(lambda: pax((b"path", b"p")), _FORMAT, "cut short"),
     "gzip that is cut short": BadLayer(lambda: _GZIP[:-30], _FORMAT, "end too early"),
@@ -335,6 +334,7 @@ TAKEN: dict[str, tuple[Callable[[], bytes], set[str]]] = {
         lambda: _with((b"SCHILY.xattr.nothing", b"x"), (b"SCHILY.xattr.com.apple.quarantine", b"x")),
         {"f"},
     ),
+    "an archive without its last padding": (lambda: _file()[:-20], {"f"}),
     "an archive of nothing": (lambda: END, set()),
     "names that are orders elsewhere": (
         lambda: archive([f("-rf", "x"), f("$(id)", "x"), f("a\nb", "x"), f("\x1b[2J", "x")]),

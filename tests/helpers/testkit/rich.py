@@ -135,8 +135,9 @@ def run_in_child(action: Callable[[], object]) -> None:
     os.close(write)
     with open(read, "rb") as file:
         report = file.read().decode()
-    os.waitpid(child, 0)
+    _, status = os.waitpid(child, 0)
     assert not report, report
+    assert status == 0, f"the child ended with {os.waitstatus_to_exitcode(status)}"
 
 
 def run_as(user: str, root: Path, action: Callable[[Path], None]) -> None:
@@ -150,7 +151,17 @@ def run_as(user: str, root: Path, action: Callable[[Path], None]) -> None:
         return
     if os.geteuid() == 0:
         os.chown(root, NOBODY, NOBODY)
-    run_as_nobody(lambda: action(root))
+
+    def act() -> None:
+        if user == "nobody" and root.stat().st_uid == NOBODY:
+            tempfile.tempdir = str(root)  # the test's own is closed to others
+        action(root)
+
+    before = tempfile.tempdir
+    try:
+        run_as_nobody(act)
+    finally:
+        tempfile.tempdir = before
 
 
 def digest(root: Path) -> dict[str, tuple[Any, ...]]:
