@@ -8,6 +8,7 @@ overlaykit's are those of a new store with blobs kept. ``--only`` measures what 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -18,7 +19,6 @@ import sys
 import tarfile
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,18 @@ if TYPE_CHECKING:
     from overlaykit.tree import Tree
 
 MIB = 1 << 20
+
+_DIFF = """
+import sys
+from overlaykit.store import open_store
+
+with open_store(f"{sys.argv[1]}/store") as store, open(f"{sys.argv[1]}/diff", "wb") as out:
+    print(store.diff("work", out))
+"""
+"""A program that writes a snapshot's changes as a layer; of its own, so that nothing else of this one is imported."""
+
+_AGAIN = 3
+"""How often a diff is measured a round: it is much shorter than what has to be done before it."""
 
 
 def layers(layout: Path) -> list[Path]:
@@ -66,12 +78,6 @@ def child_load(driver: str, layout: str, directory: str) -> None:
     else:
         with open_store(Path(directory) / "store", driver=driver, durability="none") as store:
             load(store, Path(layout))
-
-
-def child_diff(directory: str) -> None:
-    """Write a snapshot's changes as a layer."""
-    with open_store(Path(directory) / "store") as store, open(Path(directory) / "diff", "wb") as out:
-        print(store.diff("work", out))
 
 
 def child_whiteouts(driver: str, directory: str) -> None:
@@ -226,32 +232,72 @@ class Bench:
             process.wait(30)
 
     def diff(self, image: str) -> None:
-        """Make a layer of 350 changes and one large file."""
-        layout = self.images / f"{image}-gzip"
+        """Make a layer of 350 changes and one large file, and an image of it.
 
-        def ours(place: Path) -> float:
+        All work on the same file system, over the same image, with the same kinds of changes made beforehand. *diff*
+        writes the layer, compressed with gzip, to a file. *commit* makes an image whose topmost layer can be used: blob
+        and unpacked layer. buildah and podman write their new layer into their storage uncompressed, which is their
+        default; overlaykit compresses it. By default overlaykit waits until all of it is on the disk, which those two
+        do not do: ``none`` does not either.
+        """
+        layout = self.images / f"{image}-gzip"
+        program = [sys.executable, "-P", "-m", "overlaykit"]
+
+        def ours(place: Path) -> Callable[[], float]:
             self.run(self.child("load", "overlayfs", str(layout), str(place)))
             with open_store(place / "store") as store:
                 store.prepare("work", f"layer{len(layers(layout)) - 1}")
                 with store.tree("work") as tree:
                     _change(tree)
-            return self.run(self.child("diff", str(place)))[0]
+            return lambda: self.run([sys.executable, "-P", "-c", _DIFF, str(place)])[0]
 
-        def buildah(place: Path) -> float:
+        def commit(place: Path, durability: str) -> Callable[[], float]:
+            words = ["--store", str(place / "store"), "--durability", durability]
+            self.run([*program, "load", str(layout), *words, "--quiet"])
+            self.run([*program, "create", "latest", "box", *words])
+            with open_store(place / "store") as store, store.tree("box") as tree:
+                _change(tree)
+
+            def measure() -> float:
+                seconds = self.run([*program, "commit", "box", "new:latest", *words])[0]
+                self.run([*program, "rmi", "new:latest", *words])
+                return seconds
+
+            return measure
+
+        def peer(place: Path, name: str, make: str) -> Callable[[], float]:
             self.run(["skopeo", "--insecure-policy", "copy", "-q", f"oci:{layout}:latest", _storage(place)])
-            words, settings = ["buildah", *_engine(place)], _settings(place)
-            self.run([*words, "from", "--name", "box", "localhost/image:latest"], settings)
+            words, settings = [name, *_engine(place)], _settings(place)
+            self.run([*words, make, "--name", "box", "localhost/image:latest"], settings)
             root = self.run([*words, "mount", "box"], settings)[2].decode().split()[-1]
             _change_host(Path(root))
             self.run([*words, "umount", "box"], settings)
-            seconds = self.run([*words, "commit", "-q", "box", "localhost/new:latest"], settings)[0]
-            self.run([*words, "rm", "box"], settings)
-            return seconds
 
-        what: dict[str, Callable[[Path], float]] = {"overlaykit": ours}
-        if shutil.which("buildah") and shutil.which("skopeo"):
-            what["buildah commit"] = buildah
-        self.report(f"diff over {image}", self.turns(what), "overlaykit")
+            def measure() -> float:
+                seconds = self.run([*words, "commit", "-q", "box", "localhost/new:latest"], settings)[0]
+                self.run([*words, "rmi", "localhost/new:latest"], settings)
+                return seconds
+
+            return measure
+
+        with contextlib.ExitStack() as stack:
+            places = [stack.enter_context(_scratch(self.directory)) for _ in range(5)]
+            what: dict[str, Callable[[], float]] = {
+                "overlaykit diff": ours(places.pop()),
+                "overlaykit commit": commit(places.pop(), "commit"),
+                "overlaykit commit, durability none": commit(places.pop(), "none"),
+            }
+            for name, make in (("buildah", "from"), ("podman", "create")):
+                if shutil.which(name) and shutil.which("skopeo"):
+                    what[f"{name} commit"] = peer(places.pop(), name, make)
+            os.sync()
+            times: dict[str, list[float]] = {name: [] for name in what}
+            for _ in range(self.rounds * _AGAIN):
+                for name, measure in what.items():
+                    times[name].append(measure())
+        medians = {name: statistics.median(values) for name, values in times.items()}
+        for ours_name in ("overlaykit diff", "overlaykit commit"):
+            self.report(f"{ours_name.removeprefix('overlaykit ')} over {image}", medians, ours_name)
 
     def whiteouts(self) -> None:
         """Apply many whiteouts."""
@@ -316,7 +362,7 @@ def _settings(place: Path) -> dict[str, str]:
     return {"CONTAINERS_CONF": str(path), "BUILDAH_ISOLATION": "chroot", "TMPDIR": str(place)}
 
 
-@contextmanager
+@contextlib.contextmanager
 def _scratch(directory: Path) -> Iterator[Path]:
     place = Path(tempfile.mkdtemp(dir=directory))
     try:
@@ -333,7 +379,7 @@ def _scratch(directory: Path) -> Iterator[Path]:
 
 def main() -> int:
     if sys.argv[1:2] == ["--child"]:
-        work = {"load": child_load, "diff": child_diff, "whiteouts": child_whiteouts}[sys.argv[2]]
+        work = {"load": child_load, "whiteouts": child_whiteouts}[sys.argv[2]]
         work(*sys.argv[3:])
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,6 +1,6 @@
 """OCI layers: the changesets that turn one tree into another, as tar streams.
 
-What opens a store asks for digests and limits; the rest is imported when a layer is read or written.
+What opens a store asks for digests; the rest is imported when a layer is read or written.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 from ._digest import check_digest, digest_of, new_hash, split_digest
-from ._limits import Limits
 
 if TYPE_CHECKING:
     from ._apply import Applied, Restart, apply_layer
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from ._compress import CompressedWriter, Output, compressed
     from ._diff import WrittenLayer, write_layer
     from ._inflate import Compression
+    from ._limits import Limits
     from ._stream import LayerStream, StreamResult, Tee
 
 __all__ = [
@@ -48,6 +48,7 @@ _LATER = {
     "CompressedWriter": "_compress",
     "Compression": "_inflate",
     "LayerStream": "_stream",
+    "Limits": "_limits",
     "Output": "_compress",
     "Restart": "_apply",
     "StreamResult": "_stream",

@@ -1,38 +1,43 @@
 """Linux system calls that Python lacks, for drivers: the native module with types and errors.
 
 Importing this package works everywhere; its functions raise :class:`~overlaykit.errors.UnsupportedError` where
-:func:`available` is false.
+:func:`available` is false. What is called is imported when it is first called.
 """
 
 from __future__ import annotations
 
-from ._btrfs import create_subvolume, delete_subvolume, is_btrfs, is_subvolume, snapshot_subvolume
-from ._copy import CopyProgress, CopyResult, copy_tree
-from ._differ import Difference, DifferenceFlag, differ
+import importlib
+from typing import TYPE_CHECKING
+
 from ._lib import available
-from ._mount import (
-    MAX_LOWERS,
-    MountMethod,
-    attach,
-    clone_directory,
-    is_mount_admin,
-    overlay_mount,
-    overlay_mount_pair,
-    set_readonly,
-    set_writable,
-    syncfs,
-)
-from ._open import (
-    RESOLVE_BENEATH,
-    RESOLVE_IN_ROOT,
-    RESOLVE_NO_MAGICLINKS,
-    RESOLVE_NO_SYMLINKS,
-    RESOLVE_NO_XDEV,
-    openat2,
-)
-from ._scan import Scan, ScanEntry, ScanFlag, scan_layer
-from ._trees import TreeSurvey, TreeUsage, remove_tree, survey_tree, tree_usage
-from ._userns import IdRange, enter_user_namespace, subordinate_ids
+
+if TYPE_CHECKING:
+    from ._btrfs import create_subvolume, delete_subvolume, is_btrfs, is_subvolume, snapshot_subvolume
+    from ._copy import CopyProgress, CopyResult, copy_tree
+    from ._differ import Difference, DifferenceFlag, differ
+    from ._mount import (
+        MAX_LOWERS,
+        MountMethod,
+        attach,
+        clone_directory,
+        is_mount_admin,
+        overlay_mount,
+        overlay_mount_pair,
+        set_readonly,
+        set_writable,
+        syncfs,
+    )
+    from ._open import (
+        RESOLVE_BENEATH,
+        RESOLVE_IN_ROOT,
+        RESOLVE_NO_MAGICLINKS,
+        RESOLVE_NO_SYMLINKS,
+        RESOLVE_NO_XDEV,
+        openat2,
+    )
+    from ._scan import Scan, ScanEntry, ScanFlag, scan_layer
+    from ._trees import TreeSurvey, TreeUsage, remove_tree, survey_tree, tree_usage
+    from ._userns import IdRange, enter_user_namespace, subordinate_ids
 
 __all__ = [
     "MAX_LOWERS",
@@ -76,3 +81,57 @@ __all__ = [
     "syncfs",
     "tree_usage",
 ]
+
+_LATER = {
+    "CopyProgress": "_copy",
+    "CopyResult": "_copy",
+    "Difference": "_differ",
+    "DifferenceFlag": "_differ",
+    "IdRange": "_userns",
+    "MAX_LOWERS": "_mount",
+    "MountMethod": "_mount",
+    "RESOLVE_BENEATH": "_open",
+    "RESOLVE_IN_ROOT": "_open",
+    "RESOLVE_NO_MAGICLINKS": "_open",
+    "RESOLVE_NO_SYMLINKS": "_open",
+    "RESOLVE_NO_XDEV": "_open",
+    "Scan": "_scan",
+    "ScanEntry": "_scan",
+    "ScanFlag": "_scan",
+    "TreeSurvey": "_trees",
+    "TreeUsage": "_trees",
+    "attach": "_mount",
+    "clone_directory": "_mount",
+    "copy_tree": "_copy",
+    "create_subvolume": "_btrfs",
+    "delete_subvolume": "_btrfs",
+    "differ": "_differ",
+    "enter_user_namespace": "_userns",
+    "is_btrfs": "_btrfs",
+    "is_mount_admin": "_mount",
+    "is_subvolume": "_btrfs",
+    "openat2": "_open",
+    "overlay_mount": "_mount",
+    "overlay_mount_pair": "_mount",
+    "remove_tree": "_trees",
+    "scan_layer": "_scan",
+    "set_readonly": "_mount",
+    "set_writable": "_mount",
+    "snapshot_subvolume": "_btrfs",
+    "subordinate_ids": "_userns",
+    "survey_tree": "_trees",
+    "syncfs": "_mount",
+    "tree_usage": "_trees",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

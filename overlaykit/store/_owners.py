@@ -6,7 +6,6 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from ..driver import Capability
-from ..tree import MappedTree, mapped_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +54,11 @@ class Owners:
 
     def shown(self, tree: Tree, labels: Mapping[str, str]) -> Tree:
         """Return a tree as a snapshot of these labels shows it, whose own it is or over which it is."""
-        return MappedTree(tree) if self.kept(labels) and not isinstance(tree, MappedTree) else tree
+        if not self.kept(labels):
+            return tree
+        from ..tree import MappedTree
+
+        return tree if isinstance(tree, MappedTree) else MappedTree(tree)
 
     def writer(self, id: SnapshotId, parent: SnapshotId | None, labels: Mapping[str, str]) -> LayerWriter:
         """Return what applies one layer to an active snapshot; :meth:`Driver.writer`."""
@@ -69,6 +72,8 @@ class Owners:
         if not self.kept(labels):
             yield from found
             return
+        from ..tree import MappedTree, mapped_changes
+
         with contextlib.ExitStack() as stack:
             before = None
             if parent is not None:
