@@ -78,14 +78,7 @@ class OverlayfsDriver(Driver):
     # -- life of a snapshot --------------------------------------------------------------------------------------
 
     def prepare(self, id: SnapshotId, parent: SnapshotId | None) -> None:
-        chain: tuple[str, ...] = ()
-        if parent is not None:
-            chain = (parent, *self._layout.layers(parent).chain)
-            if len(chain) > linux.MAX_LOWERS:
-                raise errors.UnsupportedError(
-                    f"{len(chain)} layers are below the new snapshot and the kernel's overlayfs stacks at most "
-                    f"{linux.MAX_LOWERS}: copy the parent's tree into a new base layer, or use another driver"
-                )
+        chain = () if parent is None else self._chain(parent)
         full = self.config.durability is Durability.FULL
         staged = self._layout.stage(id)
         upper = staged + "/fs"
@@ -104,6 +97,20 @@ class OverlayfsDriver(Driver):
         os.rename(staged, f"{self._layout.snapshots}/{id}")
         if full:
             sync_directory(self._layout.snapshots)
+
+    def _chain(self, parent: SnapshotId) -> tuple[str, ...]:
+        """Return what is below a snapshot over ``parent``, uppermost first."""
+        chain = (parent, *self._layout.layers(parent).chain)
+        if len(chain) > linux.MAX_LOWERS:
+            raise errors.UnsupportedError(
+                f"{len(chain)} layers are below the new snapshot and the kernel's overlayfs stacks at most "
+                f"{linux.MAX_LOWERS}: copy the parent's tree into a new base layer, or use another driver"
+            )
+        return chain
+
+    def rebase(self, id: SnapshotId, parent: SnapshotId) -> None:
+        layers = Layers(self._layout.layers(id).boot, self._chain(parent))
+        self._layout.replace(id, "layers", layers.encode(), durable=self.config.durability is Durability.FULL)
 
     def _copy_root(self, source: str, target: str) -> None:
         """Give a new upper the attributes of the parent's root, which are those of the parent's own layer."""

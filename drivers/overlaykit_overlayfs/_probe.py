@@ -27,6 +27,7 @@ _ALWAYS = frozenset(
         Capability.PERMISSIONS,
         Capability.EXCHANGE,
         Capability.SPARSE,
+        Capability.REBASE,
         Capability.VERIFY,
     }
 )

@@ -65,7 +65,7 @@ class Restart(Exception):
 def apply_layer(
     chunks: Iterable[bytes | memoryview],
     writer: LayerWriter,
-    lower: Tree | None,
+    lower: Callable[[], Tree] | None,
     *,
     limits: Limits,
     hidden: Iterable[bytes] | None = None,
@@ -74,7 +74,7 @@ def apply_layer(
 
     :param chunks: its uncompressed archive.
     :param writer: of the new snapshot; not closed.
-    :param lower: the tree of its parent, ``None`` for a base.
+    :param lower: returns the tree of its parent, once, when that is first looked at; ``None`` for a base.
     :param limits: what is refused.
     :param hidden: of a second try: what :class:`Restart` had.
     :raises LayerFormatError: the archive is damaged, or has what no layer may have.
@@ -115,7 +115,7 @@ class _LoopError(Exception):
 
 
 class _Machine:
-    def __init__(self, writer: LayerWriter, lower: Tree | None, limits: Limits, *, final: bool) -> None:
+    def __init__(self, writer: LayerWriter, lower: Callable[[], Tree] | None, limits: Limits, *, final: bool) -> None:
         self._writer = writer
         self._lower = Below(lower)
         self._limits = limits
@@ -128,8 +128,6 @@ class _Machine:
         self.whiteouts: list[bytes] = []
         self.bytes = 0
         self.skipped = 0
-        if lower is not None:
-            self._root.mtime = lower.stat("").st_mtime_ns
 
     # -- entries -----------------------------------------------------------------------------------------------------
 
@@ -349,8 +347,8 @@ class _Machine:
         for node in list(self._root.walk()):
             if (node.opaque or node.hidden or node.fresh) and not node.is_hidden() and not node.is_replaced():
                 self._settle(node)
-        if not self._root_given and not self._lower:
-            self._give(self._root, _IMPLICIT)
+        if not self._root_given:
+            self._give(self._root, self._lower.attributes(b"") if self._lower else _IMPLICIT)
         directories = [(node.path, node.mtime) for node in self._root.walk() if node.put is Put.DIRECTORY]
         self._writer.settle(reversed(directories))
 

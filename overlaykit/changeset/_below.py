@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from ..driver import NodeAttributes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..tree import Tree
     from ._nodes import Node
 
@@ -19,20 +21,29 @@ __all__ = ["Below"]
 class Below:
     """The layers below, whatever the layer above them does; false where there are none.
 
-    :param tree: their merged tree.
+    :param open: returns their merged tree; called once, when it is first looked at.
     """
 
-    def __init__(self, tree: Tree | None) -> None:
-        self._tree = tree
+    def __init__(self, open: Callable[[], Tree] | None) -> None:
+        self._open = open
+        self._opened: Tree | None = None
 
     def __bool__(self) -> bool:
-        return self._tree is not None
+        return self._open is not None
+
+    @property
+    def _tree(self) -> Tree:
+        # Opening may wait for another layer: functools.cached_property holds a lock of all instances meanwhile.
+        if self._opened is None:
+            assert self._open is not None
+            self._opened = self._open()
+        return self._opened
 
     def at(self, node: Node) -> os.stat_result | None:
         """Return what is at a path, following no symbolic link, also none on the way."""
         if node.below is ...:
             node.below = None
-            if self._tree is not None:
+            if self:
                 if node.parent is None:
                     node.below = self._tree.stat("")
                 elif self.is_directory(node.parent):
@@ -47,12 +58,10 @@ class Below:
 
     def target(self, node: Node) -> bytes:
         """Return where the symbolic link at a path leads."""
-        assert self._tree is not None
         return os.fsencode(self._tree.readlink(node.path))
 
     def attributes(self, path: bytes) -> NodeAttributes:
         """Return the attributes of what is at a path."""
-        assert self._tree is not None
         status = self._tree.stat(path, follow_symlinks=False)
         names = self._tree.listxattr(path, follow_symlinks=False)
         return NodeAttributes(

@@ -117,6 +117,11 @@ class Rig:
         self._active.add(id)
         return id
 
+    def rebase(self, id: SnapshotId, parent: SnapshotId) -> None:
+        """Put an active snapshot without a parent over one."""
+        self.driver.rebase(id, parent)
+        self._parents[id] = parent
+
     def commit(self, id: SnapshotId) -> SnapshotId:
         """Commit an active snapshot whose trees are closed."""
         new = new_id()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ from overlaykit.conformance._coming import new_id
 from overlaykit.conformance._describe import DIR, GONE, Directory, portrait, see
 from overlaykit.conformance._rig import Rig
 from overlaykit.conformance._suite import Suite
-from overlaykit.driver import Capability, Durability
+from overlaykit.driver import Capability, Durability, NodeAttributes
 from overlaykit.errors import CapabilityError, LayerInUseError
 
 if TYPE_CHECKING:
@@ -359,3 +360,33 @@ class TestLifecycle(Suite):
         with pytest.raises(CapabilityError) as caught:
             rig.driver.verify(rig.layer({"a": "1"}))
         assert caught.value.capability == "verify"
+
+    @pytest.mark.capability(Capability.REBASE)
+    def test_rebase(self, rig: Rig) -> None:
+        """A layer that was written before its parent is there joins, replaces and hides what the parent has."""
+        own = (os.geteuid(), os.getegid())
+        id = rig.prepare()
+        parent = rig.stack({"d/kept": "1", "d/replaced": "1", "d/hidden": "1", "other": "1"}, {"top": "2"})
+        with rig.driver.writer(id, None) as writer:
+            writer.directory(b"", NodeAttributes(0o711, *own, 7))
+            writer.directory(b"d", NodeAttributes(0o750, *own, 7))
+            sink = writer.file(b"d/replaced", NodeAttributes(0o644, *own, 7), 3)
+            sink.write(b"new")
+            sink.close()
+            # Whoever writes waits for the parent before hiding what it has.
+            rig.rebase(id, parent)
+            writer.hide(b"d/hidden")
+            writer.settle([(b"d", 7), (b"", 7)])
+        top = rig.commit(id)
+        tree = rig.view(top)
+        assert see(tree) == {"d": DIR, "d/kept": b"1", "d/replaced": b"new", "other": b"1", "top": b"2"}
+        assert [tree.stat(path).st_mode & 0o7777 for path in ("", "d")] == [0o711, 0o750]
+        assert {"d/hidden", "d/replaced"} <= rig.changes(top, parent).keys() <= {"", "d", "d/hidden", "d/replaced"}
+
+    @pytest.mark.without(Capability.REBASE)
+    def test_rebase_is_refused(self, rig: Rig) -> None:
+        """Where snapshots stay over what they were prepared over, rebase() says which capability is missing."""
+        parent, id = rig.layer({"a": "1"}), rig.prepare()
+        with pytest.raises(CapabilityError) as caught:
+            rig.driver.rebase(id, parent)
+        assert caught.value.capability == "rebase"

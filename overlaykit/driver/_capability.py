@@ -37,5 +37,7 @@ class Capability(enum.StrEnum):
     EXCHANGE = "exchange"
     #: Holes stay holes: ``st_blocks`` of a sparse file is far below its size, through copy-up and commit.
     SPARSE = "sparse"
+    #: :meth:`Driver.rebase`: a layer can be written before its parent is there; without it layers come one by one.
+    REBASE = "rebase"
     #: A committed snapshot cannot be changed from outside unnoticed: :meth:`Driver.verify` finds it.
     VERIFY = "verify"

@@ -111,6 +111,20 @@ class Driver(ABC):
 
         return MappedWriter(MappedTree(self.tree(id, readonly=False)))
 
+    def rebase(self, id: SnapshotId, parent: SnapshotId) -> None:
+        """Put an active snapshot that was prepared without a parent over one.
+
+        What it holds stays what it is, the root's attributes included, and hides or joins what the parent has. Nothing
+        but a writer was opened of it before; that may be open, and looks at what is below after this alone. Layers
+        of one image are so written at the same time, though each stands on another.
+
+        :raises CapabilityError: ``Capability.REBASE`` is not declared.
+        """
+        raise errors.CapabilityError(
+            f"the driver {type(self).__name__} puts no snapshot over another one later; prepare it over that one",
+            capability=Capability.REBASE,
+        )
+
     def changes(self, id: SnapshotId, parent: SnapshotId | None) -> Iterator[Change]:
         """Yield how a snapshot differs from its parent, in tree order (:func:`~overlaykit.tree.change_order`).
 

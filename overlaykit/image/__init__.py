@@ -13,13 +13,14 @@ from ._store import ImageStore, open_store
 if TYPE_CHECKING:
     from ._collect import Collected
     from ._container import Container, ContainerInfo
+    from ._fetch import fetch_image
     from ._load import load
     from ._model import Descriptor, History, ImageConfig, Index, Manifest, Platform, chain_ids
     from ._records import Image
     from ._reference import Reference
     from ._save import save
     from ._sharing import HistoryEntry, Layer
-    from ._transfer import BlobSource, BlobTarget, Fetched, ProgressEvent, Sent, fetch_image, send_image
+    from ._transfer import BlobSource, BlobTarget, Fetched, ProgressEvent, Sent, send_image
 
 __all__ = [
     "BlobSource",
@@ -69,7 +70,7 @@ _LATER = {
     "Reference": "_reference",
     "Sent": "_transfer",
     "chain_ids": "_model",
-    "fetch_image": "_transfer",
+    "fetch_image": "_fetch",
     "load": "_load",
     "save": "_save",
     "send_image": "_transfer",

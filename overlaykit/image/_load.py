@@ -8,10 +8,10 @@ from .. import errors
 from ..changeset import Limits
 from ._archive import open_files
 from ._docker import DockerSource, is_docker, repo_tags
+from ._fetch import fetch_image
 from ._layout import LayoutSource, is_layout
 from ._model import Platform
 from ._reference import Reference
-from ._transfer import fetch_image
 
 if TYPE_CHECKING:
     import os

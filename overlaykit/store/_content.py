@@ -140,7 +140,13 @@ class ContentStore:
             return ingest.commit()
 
     def ingest(
-        self, digest: str | None = None, size: int | None = None, *, resume: bool = True, wait: float = 0
+        self,
+        digest: str | None = None,
+        size: int | None = None,
+        *,
+        resume: bool = True,
+        wait: float = 0,
+        private: bool = False,
     ) -> Ingest:
         """Begin to take a blob in, or go on where somebody was cut off.
 
@@ -152,12 +158,14 @@ class ContentStore:
         :param size: how many bytes it should have; ``None`` for any number.
         :param resume: keep what was taken in before, which :attr:`Ingest.offset` tells.
         :param wait: seconds to wait for another one who takes in the same blob.
+        :param private: take no notice of others who take in the same blob, and keep nothing unless it is committed.
         :raises StoreBusyError: somebody else is taking in the same blob.
         :raises ImageFormatError: it is no digest.
         :raises StoreFullError: there is no room.
         """
         self._check_open()
-        name = f"any-{os.urandom(16).hex()}" if digest is None else "-".join(split_digest(digest))
+        private = private or digest is None
+        name = f"any-{os.urandom(16).hex()}" if private or digest is None else "-".join(split_digest(digest))
         end = time.monotonic() + wait
         while (descriptor := self._begin(name)) is None:
             if time.monotonic() >= end:
@@ -166,7 +174,7 @@ class ContentStore:
                 )
             time.sleep(0.02)
         try:
-            return Ingest(self, name, descriptor, digest, size, resume=resume)
+            return Ingest(self, name, descriptor, digest, size, resume=resume and not private, private=private)
         except BaseException:
             self._let_go(name, descriptor)
             raise

@@ -86,6 +86,11 @@ class GuardedDriver:
         with self._guarded("commit"):
             self.driver.commit(id, new)
 
+    def rebase(self, id: SnapshotId, parent: SnapshotId) -> None:
+        """See :meth:`Driver.rebase`."""
+        with self._guarded("rebase"):
+            self.driver.rebase(id, parent)
+
     def remove(self, id: SnapshotId) -> None:
         """See :meth:`Driver.remove`."""
         with self._guarded("remove"):

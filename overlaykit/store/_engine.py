@@ -233,6 +233,17 @@ class Engine:
                 _rows.delete(connection, n, id)
             self._unsettled = False
 
+    def rebase(self, key: str, parent: str) -> None:
+        """Put a working snapshot without a parent over one; :meth:`Driver.rebase`."""
+        with self.operation():
+            row = self.find(key)
+            # First what keeps the parent from being removed; the snapshot goes with its process, whatever is half done.
+            with self.metadata.write() as connection:
+                below = self._find_parent(connection, parent)
+                _rows.set_parent(connection, row.n, below.n)
+            with self.using(below):
+                self.driver.rebase(row.id, below.id)
+
     # -- commit ----------------------------------------------------------------------------------------------------
 
     def commit(self, key: str, new: SnapshotId, name: str, labels: dict[str, str]) -> SnapshotInfo:

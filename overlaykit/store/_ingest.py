@@ -94,13 +94,22 @@ class Ingest:
     """
 
     def __init__(
-        self, store: ContentStore, name: str, descriptor: int, digest: str | None, size: int | None, *, resume: bool
+        self,
+        store: ContentStore,
+        name: str,
+        descriptor: int,
+        digest: str | None,
+        size: int | None,
+        *,
+        resume: bool,
+        private: bool,
     ) -> None:
         self._store = store
         self._name = name
         self._descriptor = descriptor
         self._expected = digest
         self._size = size
+        self._private = private
         self._hash = new_hash(digest)
         self._offset = 0
         self._lock = threading.Lock()
@@ -195,7 +204,7 @@ class Ingest:
         with self._lock:
             self._check_open()
             if self._size is not None and self._offset < self._size:
-                self._end(delete=self._expected is None)
+                self._end(delete=self._private)
                 raise errors.LayerFormatError(
                     f"the blob {self._expected or ''} ends after {self._offset} of {self._size} bytes: it was cut "
                     "short; get the rest"
@@ -218,7 +227,7 @@ class Ingest:
     def close(self) -> None:
         """Stop, and keep what has come where a digest names it; when it is closed already, do nothing."""
         with self._lock:
-            self._end(delete=self._expected is None or not self._offset)
+            self._end(delete=self._private or not self._offset)
 
     def _check_open(self) -> None:
         if self._descriptor < 0:

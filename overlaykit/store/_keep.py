@@ -10,6 +10,7 @@ from .. import errors
 from ..changeset import Channel, Closed, Limits, Restart, apply_layer
 from ._diff import diff
 from ._labels import LABEL_BLOB, LABEL_DIFF_ID, LABEL_MEDIA_TYPE
+from ._layers import open_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,13 +131,11 @@ class _Unpacking:
     def _unpack(self) -> None:
         store, working = self._store, self._working
         with contextlib.ExitStack() as stack:
-            lower = None
-            if self._parent is not None:
-                shown = stack.enter_context(store.tree(self._parent, readonly=True))
-                lower = store._engine.owners.shown(shown, working.info.labels)
+            parent = self._parent
+            below = None if parent is None else lambda: open_below(store, parent, working, stack)
             writer = stack.enter_context(store._engine.layer_writer(working.key))
             with contextlib.suppress(Restart):
-                apply_layer(self._each(), writer, lower, limits=Limits.none())
+                apply_layer(self._each(), writer, below, limits=Limits.none())
                 self.done = True
         for _ in self._each():
             pass

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from .. import errors
 from ..changeset import LayerStream, Limits, Restart, apply_layer
+from ..driver import Capability
 from ._ingest import typed
 from ._labels import LABEL_BLOB, LABEL_DIFF_ID
 from ._names import check_name
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 
     from ..changeset import Applied, StreamResult, Tee
     from ..driver import SnapshotInfo
+    from ..tree import Tree
     from ._store import Store
     from ._working import Working
 
-__all__ = ["LayerInfo", "apply"]
+__all__ = ["LayerInfo", "apply", "open_below"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,34 @@ class Wanted:
     progress: Callable[[int], None] | None
 
 
+class _Base:
+    """What a layer goes over, which may not be there yet.
+
+    :param parent: its name, or what waits for it and returns that.
+    """
+
+    def __init__(self, store: Store, parent: str | Callable[[], str] | None) -> None:
+        if callable(parent) and (Capability.REBASE not in store.capabilities or store._engine.owners.needed):
+            parent = parent()
+        self._wait = parent if callable(parent) else None
+        #: ``None`` for none, and as long as it is not known.
+        self.name = None if callable(parent) else parent
+
+    def __bool__(self) -> bool:
+        return self._wait is not None or self.name is not None
+
+    def wait(self) -> str:
+        """Return its name when it is there."""
+        if self.name is None:
+            assert self._wait is not None
+            self.name = self._wait()
+        return self.name
+
+
 def apply(
     store: Store,
     source: str | os.PathLike[str] | BinaryIO | Callable[[], BinaryIO],
-    parent: str | None,
+    parent: str | Callable[[], str] | None,
     name: str | None,
     labels: Mapping[str, str],
     wanted: Wanted,
@@ -79,12 +105,13 @@ def apply(
     if name is not None:
         store._engine.check_free(check_name(name, "name"))
     hidden: frozenset[bytes] | None = None
+    base = _Base(store, parent)
     with contextlib.ExitStack() as stack:
         reopen = _reopening(source, store, stack)
         while True:
-            with store.snapshot(parent, labels=store._engine.owners.labels()) as working:
+            with store.snapshot(base.name, labels=store._engine.owners.labels()) as working:
                 try:
-                    applied, result = _try(store, reopen, parent, working, wanted, hidden)
+                    applied, result = _try(store, reopen, base, working, wanted, hidden)
                 except Restart as late:
                     hidden = late.hidden
                     wanted = replace(wanted, tee=None)
@@ -102,14 +129,33 @@ def apply(
                 )
 
 
+def open_below(store: Store, parent: str, working: Working, stack: contextlib.ExitStack) -> Tree:
+    """Return the tree that a layer is applied over, as it is shown with that layer; closed with the stack."""
+    shown = stack.enter_context(store.tree(parent, readonly=True))
+    return store._engine.owners.shown(shown, working.info.labels)
+
+
 def _try(
     store: Store,
     reopen: Callable[[], contextlib.AbstractContextManager[BinaryIO]],
-    parent: str | None,
+    base: _Base,
     working: Working,
     wanted: Wanted,
     hidden: frozenset[bytes] | None,
 ) -> tuple[Applied, StreamResult]:
+    alone = bool(base) and base.name is None
+
+    def put_below() -> str:
+        nonlocal alone
+        name = base.wait()
+        if alone:
+            store._engine.rebase(working.key, name)
+            alone = False
+        return name
+
+    def below() -> Tree:
+        return open_below(store, put_below(), working, stack)
+
     with contextlib.ExitStack() as stack:
         raw = stack.enter_context(reopen())
         stream = stack.enter_context(
@@ -123,13 +169,9 @@ def _try(
                 progress=wanted.progress,
             )
         )
-        lower = None
-        if parent is not None:
-            shown = stack.enter_context(store.tree(parent, readonly=True))
-            lower = store._engine.owners.shown(shown, working.info.labels)
         with store._engine.layer_writer(working.key) as writer:
             try:
-                applied = apply_layer(stream, writer, lower, limits=wanted.limits, hidden=hidden)
+                applied = apply_layer(stream, writer, below if base else None, limits=wanted.limits, hidden=hidden)
             except Restart:
                 # A second reading has no tee: this one takes all there is.
                 stream.finish()
@@ -137,7 +179,10 @@ def _try(
             except errors.LayerFormatError:
                 _check_blob(stream, wanted.digest)
                 raise
-        return applied, stream.finish()
+        result = stream.finish()
+        if base:
+            put_below()
+        return applied, result
 
 
 def _check_blob(stream: LayerStream, digest: str | None) -> None:

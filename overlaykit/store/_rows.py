@@ -256,6 +256,11 @@ def set_ready(connection: sqlite3.Connection, n: int) -> None:
     connection.execute("UPDATE snapshots SET state = 0 WHERE n = ?", (n,))
 
 
+def set_parent(connection: sqlite3.Connection, n: int, parent: int) -> None:
+    """Put a snapshot over another one."""
+    connection.execute("UPDATE snapshots SET parent = ? WHERE n = ?", (parent, n))
+
+
 def set_usage(connection: sqlite3.Connection, id: SnapshotId, usage: Usage) -> None:
     """Record what a committed snapshot takes."""
     connection.execute("UPDATE snapshots SET bytes = ?, inodes = ? WHERE id = ?", (usage.bytes, usage.inodes, id))

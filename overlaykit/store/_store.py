@@ -188,7 +188,7 @@ class Store:
     def apply(
         self,
         source: str | os.PathLike[str] | BinaryIO | Callable[[], BinaryIO],
-        parent: str | None = None,
+        parent: str | Callable[[], str] | None = None,
         name: str | None = None,
         *,
         labels: Mapping[str, str] | None = None,
@@ -203,7 +203,8 @@ class Store:
 
         :param source: the layer: a path, a file open for reading, or what opens one; plain, gzip or zstd, as its
             content tells.
-        :param parent: the snapshot below; ``None`` for a base.
+        :param parent: the snapshot below; ``None`` for a base. Or what waits for it and returns its name: with a driver
+            that has ``Capability.REBASE`` the layer is read and written meanwhile, up to where it asks what is below.
         :param name: what to call it; ``None`` for a generated name.
         :param labels: further labels, besides the layer's digests.
         :param digest: what the digest of the bytes should be.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import io
 import struct
 import tarfile
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 from testkit.stacks import archive, link, node, shape, symlink, wh
@@ -287,3 +289,44 @@ def test_links_to_below_are_linear(make_store: Callable[[str], Store], driver: s
     with store.tree("top", readonly=True) as tree:
         assert len(tree.listdir("")) == 14_000
         assert tree.read_text("g1999") == "x"
+
+
+@pytest.mark.native
+def test_layers_that_wait_for_each_other(make_store: Callable[[str], Store]) -> None:
+    """Each begins before the one below it is there, and all but the first ask what is below at their end."""
+    store = make_store("overlayfs")
+    layers = [["base=1", "d/"], ["d/one=1"], ["d/two=2", "base=2"]]
+    lowest = threading.Event()
+
+    def lowest_opened() -> BinaryIO:
+        assert lowest.wait(60)
+        return io.BytesIO(archive(layers[0]))
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        first = pool.submit(store.apply, lowest_opened)
+        second = pool.submit(store.apply, io.BytesIO(archive(layers[1])), lambda: first.result().snapshot.key)
+        third = pool.submit(store.apply, io.BytesIO(archive(layers[2])), lambda: second.result().snapshot.key)
+        while len(list(store.walk(kind="active"))) < 3:
+            time.sleep(0.01)
+        # They have begun, and have nothing left to do but to wait.
+        time.sleep(0.2)
+        lowest.set()
+        key = third.result(60).snapshot.key
+    assert [info.parent for info in (store.stat(key), store.stat(second.result().snapshot.key))] == [
+        second.result().snapshot.key,
+        first.result().snapshot.key,
+    ]
+    with store.tree(key) as tree:
+        assert shape(tree) == {"base": "2", "d": "", "d/one": "1", "d/two": "2"}
+
+
+@pytest.mark.native
+def test_the_layer_below_fails(make_store: Callable[[str], Store]) -> None:
+    store = make_store("overlayfs")
+
+    def below() -> str:
+        raise errors.LayerFormatError("the one below is damaged: get it again")
+
+    with pytest.raises(errors.LayerFormatError, match="the one below"):
+        store.apply(io.BytesIO(archive(["f=1"])), below, "above")
+    assert list(store.walk()) == []

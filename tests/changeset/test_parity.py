@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import tempfile
@@ -16,6 +17,7 @@ from testkit.parity import AS_ROOT, STACKS, Stack, look
 from testkit.rich import run_as
 
 from overlaykit import errors
+from overlaykit.driver import Capability
 from overlaykit.plugin import load_plugins
 from overlaykit.store import Store, open_store
 
@@ -25,14 +27,18 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.native
 
 
-def build(store: Store, stack: Stack) -> dict[bytes, tuple[object, ...]] | str:
-    """Apply a stack and look at it; the error's kind and words where a layer is refused."""
+def build(store: Store, stack: Stack, *, late: bool = False) -> dict[bytes, tuple[object, ...]] | str:
+    """Apply a stack and look at it; the error's kind and words where a layer is refused.
+
+    :param late: begin each layer as if the one below it were not there yet.
+    """
     parent: str | None = None
     for layer in stack:
         data = archive(layer) or bytes(1024)
         refused = None
         try:
-            parent = store.apply(io.BytesIO(data), parent).snapshot.key
+            below = parent if parent is None or not late else functools.partial(str, parent)
+            parent = store.apply(io.BytesIO(data), below).snapshot.key
         except errors.OverlaykitError as error:
             refused = error
         if refused is not None:
@@ -51,7 +57,7 @@ def expected(stack: Stack) -> dict[bytes, tuple[object, ...]] | str:
         return "LayerFormatError"
 
 
-def check(stacks: dict[str, Stack], driver: str, root: Path) -> None:
+def check(stacks: dict[str, Stack], driver: str, root: Path, *, late: bool = False) -> None:
     """Apply all stacks in one store and compare each with the model."""
     wrong = []
     canary = root / "beside"
@@ -59,7 +65,7 @@ def check(stacks: dict[str, Stack], driver: str, root: Path) -> None:
     path = None if not load_plugins().get(driver).spec.needs_path else root / "store"
     with open_store(path, driver=driver, durability="none") as store:
         for name, stack in stacks.items():
-            found, wanted = build(store, stack), expected(stack)
+            found, wanted = build(store, stack, late=late), expected(stack)
             if isinstance(wanted, str) and isinstance(found, str):
                 found = found.partition(":")[0]
             if found != wanted:
@@ -94,6 +100,11 @@ def test_matrix(reachable: Path, driver: str, user: str) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="root sets the attributes of these")
 def test_matrix_of_root(tmp_path: Path, driver: str) -> None:
     check(AS_ROOT, driver, tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="where owners are kept aside, layers wait for each other")
+def test_matrix_before_the_parent_is_there(tmp_path: Path) -> None:
+    check({**STACKS, **AS_ROOT}, "overlayfs", tmp_path, late=True)
 
 
 @pytest.mark.parametrize("name", [name for name, stack in STACKS.items() if isinstance(expected(stack), str)])
@@ -164,3 +175,8 @@ def test_random_stacks(stores: list[Store], stack: Stack) -> None:
         if isinstance(wanted, str) and isinstance(found, str):
             found = found.partition(":")[0]
         assert found == wanted, f"{store.driver_name}: {_difference(wanted, found)}"
+        if Capability.REBASE in store.capabilities:
+            late = build(store, stack, late=True)
+            if isinstance(wanted, str) and isinstance(late, str):
+                late = late.partition(":")[0]
+            assert late == wanted, f"{store.driver_name}, before the parent is there: {_difference(wanted, late)}"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ... import errors
 from ...changeset import Limits
+from .._fetch import fetch_image
 from .._model import INDEX_TYPES, Index, Platform
 from .._reference import Reference
-from .._transfer import Sent, fetch_image, send_image
+from .._transfer import Sent, send_image
 from ._client import Client, Options
 from ._source import RegistrySource
 from ._tags import list_tags
