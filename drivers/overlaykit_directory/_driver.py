@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from overlaykit import errors, linux
-from overlaykit.driver import Capability, Driver, Durability, HostWriter, KeptWriter, Mount, Usage
+from overlaykit.driver import Capability, Driver, Durability, HostWriter, KeptWriter, Mount, NamespaceWriter, Usage
 from overlaykit.tree import HostTree, compare
 
 from ._changes import changes
@@ -145,8 +145,9 @@ class DirectoryDriver(Driver):
             return super().writer(id, parent)
         return HostWriter(os.open(self._layout.tree(id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
 
-    def kept_writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
-        return KeptWriter(os.open(self._layout.tree(id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
+    def kept_writer(self, id: SnapshotId, parent: SnapshotId | None, *, partial: bool) -> LayerWriter:
+        writer = NamespaceWriter if partial else KeptWriter
+        return writer(os.open(self._layout.tree(id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
 
     def usage(self, id: SnapshotId) -> Usage:
         record = self._layout.committed(id)

@@ -217,12 +217,13 @@ class OverlayfsDriver(Driver):
         root = os.open(self._layout.fs(id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
         return UpperWriter(root, self._attributes, lambda: self.tree(id, readonly=False))
 
-    def kept_writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
-        from ._kept import KeptUpperWriter
+    def kept_writer(self, id: SnapshotId, parent: SnapshotId | None, *, partial: bool) -> LayerWriter:
+        from ._kept import KeptUpperWriter, NamespaceUpperWriter
 
         root = os.open(self._layout.fs(id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
         below = None if parent is None else lambda: self.tree(parent, readonly=True)
-        return KeptUpperWriter(root, self._attributes, lambda: self.tree(id, readonly=False), below)
+        writer = NamespaceUpperWriter if partial else KeptUpperWriter
+        return writer(root, self._attributes, lambda: self.tree(id, readonly=False), below)
 
     def usage(self, id: SnapshotId) -> Usage:
         fd = os.open(self._layout.fs(id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from overlaykit.driver import KeptWriter
+from overlaykit.driver import KeptWriter, NamespaceWriter
 from overlaykit.tree import MappedTree
 
 from ._writer import UpperWriter
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from overlaykit.tree import LinkOwner, Tree
 
-__all__ = ["KeptUpperWriter"]
+__all__ = ["KeptUpperWriter", "NamespaceUpperWriter"]
 
 
 class KeptUpperWriter(UpperWriter, KeptWriter):
@@ -40,7 +40,7 @@ class KeptUpperWriter(UpperWriter, KeptWriter):
         self._opaque: set[bytes] = set()
 
     def attribute(self, name: bytes) -> bytes:
-        return UpperWriter.attribute(self, KeptWriter.attribute(self, name))
+        return UpperWriter.attribute(self, super(UpperWriter, self).attribute(name))
 
     def link(self, path: bytes, target: bytes) -> None:
         super().link(path, target)
@@ -68,3 +68,7 @@ class KeptUpperWriter(UpperWriter, KeptWriter):
             self._below.close()
             self._below = None
         super().close()
+
+
+class NamespaceUpperWriter(KeptUpperWriter, NamespaceWriter):
+    """A writer below an upper directory that keeps in attributes only what the caller may not set."""

@@ -8,6 +8,7 @@ from ._driver import Driver
 from ._host_writer import HostWriter
 from ._kept_writer import KeptWriter
 from ._mapped_writer import MappedWriter
+from ._namespace_writer import NamespaceWriter
 from ._tree_writer import TreeWriter
 from ._values import (
     API_VERSION,
@@ -40,6 +41,7 @@ __all__ = [
     "LayerWriter",
     "MappedWriter",
     "Mount",
+    "NamespaceWriter",
     "NodeAttributes",
     "NodeKind",
     "Probe",

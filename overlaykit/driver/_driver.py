@@ -100,16 +100,21 @@ class Driver(ABC):
 
         return TreeWriter(self.tree(id, readonly=False))
 
-    def kept_writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
+    def kept_writer(self, id: SnapshotId, parent: SnapshotId | None, *, partial: bool) -> LayerWriter:
         """Return what applies one layer as :meth:`writer` does, but keeps what the caller may not set.
 
         What it makes, :class:`~overlaykit.tree.MappedTree` over :meth:`tree` must show as the layer has it. Asked for
         where ``Capability.OWNERSHIP`` is not declared. The default writes through such a tree.
-        """
-        from ..tree import MappedTree
-        from ._mapped_writer import MappedWriter
 
-        return MappedWriter(MappedTree(self.tree(id, readonly=False)))
+        :param partial: the caller may set owners, but ``Capability.DEVICE_NODES`` is not declared: only what it may not
+            set is kept, and :class:`~overlaykit.tree.PartialTree` shows it.
+        """
+        from ..tree import MappedTree, PartialTree
+        from ._mapped_writer import MappedWriter
+        from ._tree_writer import TreeWriter
+
+        tree = self.tree(id, readonly=False)
+        return TreeWriter(PartialTree(tree)) if partial else MappedWriter(MappedTree(tree))
 
     def rebase(self, id: SnapshotId, parent: SnapshotId) -> None:
         """Put an active snapshot that was prepared without a parent over one.

@@ -109,10 +109,10 @@ class GuardedDriver:
         with self._guarded("writer"):
             return self._checked("writer", self.driver.writer(id, parent))
 
-    def kept_writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
+    def kept_writer(self, id: SnapshotId, parent: SnapshotId | None, *, partial: bool) -> LayerWriter:
         """See :meth:`Driver.kept_writer`."""
         with self._guarded("kept_writer"):
-            return self._checked("kept_writer", self.driver.kept_writer(id, parent))
+            return self._checked("kept_writer", self.driver.kept_writer(id, parent, partial=partial))
 
     def _checked(self, method: str, writer: object) -> LayerWriter:
         if not isinstance(writer, LayerWriter):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ..driver import LayerWriter, SnapshotId
-    from ..tree import Change, Tree
+    from ..tree import Change, MappedTree, Tree
     from ._drivers import GuardedDriver
 
 __all__ = ["OWNERS", "Owners"]
@@ -20,6 +20,10 @@ OWNERS = "overlaykit.owners"
 """The label of a snapshot whose owners are kept in extended attributes, and of all over it."""
 
 _OVERRIDE = "override"
+"""All that differs is kept; the storage belongs to one user."""
+
+_PARTIAL = "partial"
+"""Owners are real, and only what the caller may not set is kept: device nodes above all."""
 
 
 class Owners:
@@ -33,12 +37,17 @@ class Owners:
 
     def __init__(self, driver: GuardedDriver) -> None:
         self._driver = driver
-        #: Whether layers need this here.
-        self.needed = Capability.OWNERSHIP not in driver.driver.capabilities
+        capabilities = driver.driver.capabilities
+        #: How layers need this here, if at all.
+        self.needed: str | None = None
+        if Capability.OWNERSHIP not in capabilities:
+            self.needed = _OVERRIDE
+        elif Capability.DEVICE_NODES not in capabilities:
+            self.needed = _PARTIAL
 
     def labels(self) -> dict[str, str]:
         """Return the labels that a snapshot gets which a layer is about to be applied to."""
-        return {OWNERS: _OVERRIDE} if self.needed else {}
+        return {OWNERS: self.needed} if self.needed else {}
 
     def inherited(self, labels: Mapping[str, str]) -> dict[str, str]:
         """Return the labels that a snapshot gets from its parent's."""
@@ -46,7 +55,12 @@ class Owners:
 
     def kept(self, labels: Mapping[str, str]) -> bool:
         """Tell whether a snapshot of these labels keeps owners."""
-        return labels.get(OWNERS) == _OVERRIDE
+        return labels.get(OWNERS) in (_OVERRIDE, _PARTIAL)
+
+    def _mapped(self, tree: Tree, labels: Mapping[str, str]) -> MappedTree:
+        from ..tree import MappedTree, PartialTree
+
+        return PartialTree(tree) if labels.get(OWNERS) == _PARTIAL else MappedTree(tree)
 
     def tree(self, id: SnapshotId, labels: Mapping[str, str], *, readonly: bool) -> Tree:
         """Show a snapshot's merged tree."""
@@ -58,12 +72,12 @@ class Owners:
             return tree
         from ..tree import MappedTree
 
-        return tree if isinstance(tree, MappedTree) else MappedTree(tree)
+        return tree if isinstance(tree, MappedTree) else self._mapped(tree, labels)
 
     def writer(self, id: SnapshotId, parent: SnapshotId | None, labels: Mapping[str, str]) -> LayerWriter:
         """Return what applies one layer to an active snapshot; :meth:`Driver.writer`."""
         if self.kept(labels):
-            return self._driver.kept_writer(id, parent)
+            return self._driver.kept_writer(id, parent, partial=labels[OWNERS] == _PARTIAL)
         return self._driver.writer(id, parent)
 
     def changes(self, id: SnapshotId, parent: SnapshotId | None, labels: Mapping[str, str]) -> Iterator[Change]:
@@ -72,11 +86,11 @@ class Owners:
         if not self.kept(labels):
             yield from found
             return
-        from ..tree import MappedTree, mapped_changes
+        from ..tree import mapped_changes
 
         with contextlib.ExitStack() as stack:
             before = None
             if parent is not None:
-                before = stack.enter_context(MappedTree(self._driver.tree(parent, readonly=True)))
-            after = stack.enter_context(MappedTree(self._driver.tree(id, readonly=True)))
+                before = stack.enter_context(self._mapped(self._driver.tree(parent, readonly=True), labels))
+            after = stack.enter_context(self._mapped(self._driver.tree(id, readonly=True), labels))
             yield from mapped_changes(found, before, after)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._host import HostTree
     from ._mapped import MappedTree, mapped_changes
     from ._override import STAT_XATTRS, LinkOwner, Override, stored_xattr
+    from ._partial import PartialTree
     from ._path import TreePath
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "LinkOwner",
     "MappedTree",
     "Override",
+    "PartialTree",
     "RenameFlag",
     "StrOrBytesPath",
     "Tree",
@@ -54,6 +56,7 @@ _LATER = {
     "LinkOwner": "_override",
     "MappedTree": "_mapped",
     "Override": "_override",
+    "PartialTree": "_partial",
     "TreePath": "_path",
     "Unchanged": "_compare",
     "STAT_XATTRS": "_override",

@@ -13,7 +13,6 @@ import errno
 import os
 import posixpath
 import secrets
-import stat
 import threading
 from typing import TYPE_CHECKING
 
@@ -41,6 +40,9 @@ _PREFIX = ".overlaykit-links."
 _POINTER = b"@"
 _TOO_LARGE = frozenset({errno.E2BIG, errno.ENOSPC, errno.ERANGE})
 _REMEMBERED = 16
+_SINGLE = 512
+"""Links whose owners are written one by one into an attribute."""
+
 _CHUNK = 1 << 20
 
 
@@ -145,7 +147,8 @@ class LinkOwners:
             changed = {key: kept for key, kept in table.items() if key != name}
             if owner is not None:
                 changed[name] = owner
-            self._store(directory, changed, sidecar)
+            # To write an attribute of so many for every single one of them would take for ever.
+            self._store(directory, changed, sidecar, large=len(changed) > _SINGLE)
 
     def replace(self, directory: StrOrBytesPath, table: Mapping[str, LinkOwner]) -> None:
         """Keep what all links of a directory have."""
@@ -154,16 +157,23 @@ class LinkOwners:
             if dict(table) != old or sidecar is not None:
                 self._store(directory, table, sidecar)
 
-    def _store(self, directory: StrOrBytesPath, table: Mapping[str, LinkOwner], old: str | None) -> None:
+    def _store(
+        self, directory: StrOrBytesPath, table: Mapping[str, LinkOwner], old: str | None, *, large: bool = False
+    ) -> None:
         if not table:
             try:
                 self._inner.removexattr(directory, LINKS)
             except OSError as error:
                 if error.errno != errno.ENODATA:
                     raise
+        elif large:
+            self._make_sidecar(directory, table)
         else:
+            value = encode_links(table)
             try:
-                self._inner.setxattr(directory, LINKS, encode_links(table))
+                self._inner.setxattr(directory, LINKS, value)
+                _bound(self._decoded)
+                self._decoded[value] = table
             except OSError as error:
                 if error.errno not in _TOO_LARGE:
                     raise
@@ -179,7 +189,7 @@ class LinkOwners:
         self._inner.open_raw(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600).close()
         try:
             self._inner.setxattr(path, SIDECAR, b"1")
-            self._append(path, [(key, owner) for key, owner in table.items() if self._is_link(directory, key)])
+            self._append(path, table.items())
             self._inner.setxattr(directory, LINKS, _POINTER + name.encode())
         except BaseException:
             self._inner.unlink(path)
@@ -192,13 +202,6 @@ class LinkOwners:
             view = memoryview(data)
             while view:
                 view = view[file.write(view) or 0 :]
-
-    def _is_link(self, directory: StrOrBytesPath, name: str) -> bool:
-        try:
-            status = self._inner.stat(posixpath.join(os.fsdecode(directory), name), follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return stat.S_ISLNK(status.st_mode)
 
     def clear(self, directory: StrOrBytesPath) -> bool:
         """Delete the sidecars of a directory that has nothing else; tell whether there were any."""

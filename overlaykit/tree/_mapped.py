@@ -178,7 +178,14 @@ class MappedTree(Tree):
     def _adopt(self, path: StrOrBytesPath, follow: bool) -> None:
         """Keep what something new has: for other readers of the form, all of a layer has the attribute."""
         mode = self._inner.stat(path, follow_symlinks=follow).st_mode
-        self._keep(path, Override(0, 0, stat.S_IMODE(mode), stat.S_IFMT(mode)), follow)
+        group = self._group(path)
+        inherited = stat.S_ISGID if group is not None and stat.S_ISDIR(mode) else 0
+        self._keep(path, Override(0, group or 0, stat.S_IMODE(mode) | inherited, stat.S_IFMT(mode)), follow)
+
+    def _group(self, path: StrOrBytesPath) -> int | None:
+        """Return the group of a set-group-id directory, for what is made in it (inode(7)); ``None`` of another."""
+        above = self.stat(posixpath.split(from_root(path))[0])
+        return above.st_gid if above.st_mode & stat.S_ISGID else None
 
     def rmdir(self, path: StrOrBytesPath) -> None:
         try:
@@ -221,7 +228,7 @@ class MappedTree(Tree):
 
     def symlink(self, target: str | bytes, path: StrOrBytesPath) -> None:
         self._inner.symlink(target, path)
-        self._set_link_owner(path, None)
+        self._set_link_owner(path, LinkOwner(0, self._group(path) or 0))
 
     def mknod(self, path: StrOrBytesPath, mode: int, device: int = 0) -> None:
         kind = stat.S_IFMT(mode) or stat.S_IFREG
@@ -234,7 +241,7 @@ class MappedTree(Tree):
         self._inner.mknod(path, stat.S_IFREG | 0o600)
         try:
             # The umask is what the storage takes off, which only a mode tells.
-            self._keep(path, Override(0, 0, stat.S_IMODE(mode), kind, device), False)
+            self._keep(path, Override(0, self._group(path) or 0, stat.S_IMODE(mode), kind, device), False)
         except BaseException:
             self._inner.unlink(path)
             raise
@@ -266,7 +273,7 @@ class MappedTree(Tree):
         self._inner.chmod(path, kept.real_mode)
         self._inner.setxattr(path, OVERRIDE, kept.encode(), follow_symlinks=False)
         for name, value in xattrs:
-            self._inner.setxattr(path, stored_xattr(name), value, follow_symlinks=False)
+            self._inner.setxattr(path, self.stored_xattr(name), value, follow_symlinks=False)
         self._inner.utime(path, ns=(mtime, mtime), follow_symlinks=False)
 
     def chmod(self, path: StrOrBytesPath, mode: int, *, follow_symlinks: bool = True) -> None:
@@ -284,7 +291,7 @@ class MappedTree(Tree):
         kind = stat.S_IFMT(shown.st_mode)
         if kind == stat.S_IFLNK:
             old = self._link_owner(path) or LinkOwner()
-            self._set_link_owner(path, LinkOwner(uid, gid, old.xattrs))
+            self._set_owner_of_all(path, LinkOwner(uid, gid, old.xattrs))
             return
         if not self._is_kept(path, follow_symlinks):
             if (uid, gid) != (shown.st_uid, shown.st_gid):
@@ -297,13 +304,17 @@ class MappedTree(Tree):
         """Tell whether an object can have attributes of its own: a file or directory for real."""
         return stat.S_IFMT(self._inner.stat(path, follow_symlinks=follow).st_mode) in (stat.S_IFREG, stat.S_IFDIR)
 
+    def stored_xattr(self, name: str) -> str:
+        """Return the name by which an attribute is stored."""
+        return stored_xattr(name)
+
     def getxattr(self, path: StrOrBytesPath, name: str, *, follow_symlinks: bool = True) -> bytes:
         if not follow_symlinks and self._is_link(path):
             owner = self._link_owner(path)
             if owner is None or name not in owner.xattrs:
                 raise OSError(errno.ENODATA, os.strerror(errno.ENODATA), os.fspath(path))
             return owner.xattrs[name]
-        return self._inner.getxattr(path, stored_xattr(name), follow_symlinks=follow_symlinks)
+        return self._inner.getxattr(path, self.stored_xattr(name), follow_symlinks=follow_symlinks)
 
     def setxattr(
         self, path: StrOrBytesPath, name: str, value: bytes, flags: int = 0, *, follow_symlinks: bool = True
@@ -311,7 +322,7 @@ class MappedTree(Tree):
         if not follow_symlinks and self._is_link(path):
             self._set_link_xattr(path, name, bytes(value), flags)
             return
-        self._inner.setxattr(path, stored_xattr(name), value, flags, follow_symlinks=follow_symlinks)
+        self._inner.setxattr(path, self.stored_xattr(name), value, flags, follow_symlinks=follow_symlinks)
 
     def listxattr(self, path: StrOrBytesPath = "", *, follow_symlinks: bool = True) -> list[str]:
         if not follow_symlinks and self._is_link(path):
@@ -324,7 +335,7 @@ class MappedTree(Tree):
         if not follow_symlinks and self._is_link(path):
             self._set_link_xattr(path, name, None, 0)
             return
-        self._inner.removexattr(path, stored_xattr(name), follow_symlinks=follow_symlinks)
+        self._inner.removexattr(path, self.stored_xattr(name), follow_symlinks=follow_symlinks)
 
     # -- symbolic links ------------------------------------------------------------------------------------------
 
@@ -354,6 +365,25 @@ class MappedTree(Tree):
         directory, name = posixpath.split(from_root(path))
         self._links.put(directory, name, owner)
 
+    def _set_owner_of_all(self, path: StrOrBytesPath, owner: LinkOwner) -> None:
+        """Keep what a symbolic link has by each of its names: hard links are one object."""
+        self._set_link_owner(path, owner)
+        real = self._inner.stat(path, follow_symlinks=False)
+        left = real.st_nlink - 1
+        if left <= 0:
+            return
+        # What a table says, it says of a name; where the others are, only a look at all tells.
+        own = from_root(path)
+        for _, _, others in self._inner.walk():
+            for entry in others:
+                if entry.is_symlink() and entry.path != own:
+                    status = entry.stat(follow_symlinks=False)
+                    if (status.st_dev, status.st_ino) == (real.st_dev, real.st_ino):
+                        self._set_link_owner(entry.path, owner)
+                        left -= 1
+                        if not left:
+                            return
+
     def _set_link_xattr(self, path: StrOrBytesPath, name: str, value: bytes | None, flags: int) -> None:
         old = self._link_owner(path) or LinkOwner()
         missing = name not in old.xattrs
@@ -366,7 +396,7 @@ class MappedTree(Tree):
         xattrs = {key: kept for key, kept in old.xattrs.items() if key != name}
         if value is not None:
             xattrs[name] = value
-        self._set_link_owner(path, LinkOwner(old.uid, old.gid, xattrs))
+        self._set_owner_of_all(path, LinkOwner(old.uid, old.gid, xattrs))
 
 
 def _status(real: os.stat_result, mode: int, uid: int, gid: int, device: int | None = None) -> os.stat_result:

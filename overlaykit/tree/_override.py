@@ -122,8 +122,13 @@ def _kind(text: str) -> tuple[int, int]:
     return _TYPES.get(text, 0), 0
 
 
-def stored_xattr(name: str) -> str:
-    """Return the name by which an attribute is kept: other namespaces', and those of this module, behind a prefix."""
+def stored_xattr(name: str, *, partial: bool = False) -> str:
+    """Return the name by which an attribute is kept: other namespaces', and those of this module, behind a prefix.
+
+    :param partial: those that root of a user namespace may set keep their names.
+    """
+    if partial and (name.startswith("system.") or name == "security.capability"):
+        return name
     if name.startswith("user.") and name != OVERRIDE and not name.startswith((_OWN, _FUSE)):
         return name
     return _ESCAPED + name
