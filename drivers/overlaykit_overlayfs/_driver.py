@@ -62,6 +62,8 @@ class OverlayfsDriver(Driver):
         self._index = LinkIndex(self._layout, self._attributes)
         self._lock = threading.Lock()
         self._shared: dict[str, Shared] = {}
+        self._usage: dict[str, Usage] = {}
+        """Of what was just committed: to be asked for next, and known from its description."""
         self.capabilities = self._find_capabilities()
 
     def _find_capabilities(self) -> frozenset[Capability]:
@@ -139,15 +141,17 @@ class OverlayfsDriver(Driver):
             )
         if os.path.lexists(layout.file(id, "journal")):
             self.tree(id, readonly=False).close()  # finishes what a dead process left
-        self._describe(id)
+        usage = self._describe(id)
         if self.config.durability is not Durability.NONE:
             self._sync(id, layers)
         os.rename(f"{layout.snapshots}/{id}", f"{layout.snapshots}/{new}")
         if self.config.durability is not Durability.NONE:
             sync_directory(layout.snapshots)
         layout.discard(layout.file(new, "work"))
+        if usage is not None:
+            self._usage[new] = Usage(usage.bytes, usage.inodes)
 
-    def _describe(self, id: str) -> None:
+    def _describe(self, id: str) -> linux.TreeUsage | None:
         """Write down what is committed: for :meth:`verify`, and to keep hard links together."""
         layout = self._layout
         scan = self._scan(id)
@@ -155,6 +159,7 @@ class OverlayfsDriver(Driver):
         links = encode_links(os.stat(layout.fs(id)).st_ino, scan)
         if links is not None:
             write_file(layout.file(id, "links"), links)
+        return scan.usage
 
     def _sync(self, id: str, layers: Layers) -> None:
         fd = os.open(self._layout.file(id, ""), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -172,6 +177,7 @@ class OverlayfsDriver(Driver):
             shared.end()
         self._layout.discard(f"{self._layout.snapshots}/{id}")
         self._index.forget(id)
+        self._usage.pop(id, None)
         if self.config.durability is Durability.FULL:
             sync_directory(self._layout.snapshots)
 
@@ -226,6 +232,9 @@ class OverlayfsDriver(Driver):
         return writer(root, self._attributes, lambda: self.tree(id, readonly=False), below)
 
     def usage(self, id: SnapshotId) -> Usage:
+        committed = self._usage.pop(id, None)
+        if committed is not None:
+            return committed
         fd = os.open(self._layout.fs(id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             usage = linux.tree_usage(fd)

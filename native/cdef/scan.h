@@ -16,6 +16,8 @@ struct ok_scan {
     size_t names_size;
     int64_t *records;
     char *names;
+    uint64_t bytes;  /* allocated, hard links of one file counted once */
+    uint64_t inodes;
 };
 
 /* attributes: "trusted.overlay." or "user.overlay.", what overlayfs' own attributes begin with. */

@@ -18,6 +18,7 @@ enum { ATTRIBUTE = 64 };
 
 struct scanner {
     struct walk walk;
+    struct inodes seen;
     struct ok_scan *out;
     size_t room, space;
     char *prefix; /* the path of the deepest level, with a slash behind it unless it is empty */
@@ -42,12 +43,26 @@ static int grow(void **memory, size_t *room, size_t needed, size_t item)
     return 0;
 }
 
+static int account(struct scanner *scanner, const struct stat *status)
+{
+    if (status->st_nlink > 1 && !S_ISDIR(status->st_mode)) {
+        int added = ok_inodes_add(&scanner->seen, status->st_dev, status->st_ino);
+        if (added <= 0)
+            return added;
+    }
+    scanner->out->bytes += (uint64_t)status->st_blocks * 512;
+    scanner->out->inodes++;
+    return 0;
+}
+
 static int add(struct scanner *scanner, const char *name, const struct stat *status, int64_t flags)
 {
     struct ok_scan *out = scanner->out;
     size_t length = strlen(name) + 1;
-    int error = grow((void **)&out->records, &scanner->room, out->count + 1, OK_SCAN_FIELDS * sizeof *out->records);
+    int error = account(scanner, status);
 
+    if (!error)
+        error = grow((void **)&out->records, &scanner->room, out->count + 1, OK_SCAN_FIELDS * sizeof *out->records);
     if (!error)
         error = grow((void **)&out->names, &scanner->space, out->names_size + scanner->prefix_length + length, 1);
     if (error)
@@ -209,6 +224,7 @@ int ok_scan(int directory, const char *attributes, struct ok_scan *scan, char *w
     if (error < 0 && scanner.walk.depth)
         ok_walk_where(&scanner.walk, scanner.failed, where, where_size);
     ok_walk_free(&scanner.walk);
+    ok_inodes_free(&scanner.seen);
     free(scanner.prefix);
     if (error < 0)
         ok_scan_free(scan);

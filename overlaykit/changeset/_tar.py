@@ -223,7 +223,7 @@ class TarReader:
         self._padding = 0
         self._last = False
         self._sparse: _pax.Sparse | None = None
-        self._what = ""
+        self._path = b""
         self.entries = 0
 
     def __iter__(self) -> Iterator[TarEntry | TarRun]:
@@ -334,12 +334,16 @@ class TarReader:
             pass
         self._advance(min(self._padding, len(self._buffer)))
 
+    @property
+    def _what(self) -> str:
+        return repr(os.fsdecode(self._path))
+
     # -- one member --------------------------------------------------------------------------------------------------
 
     def _begin(self, f: tuple[int, ...]) -> TarEntry | None:
         path = self._batch.name(f[_PATH], f[_PATH_SIZE])
         target = self._batch.name(f[_LINK], f[_LINK_SIZE])
-        self._what = repr(os.fsdecode(path))
+        self._path = path
         self._partial = bool(f[_FLAGS] & _PARTIAL)
         self._at, self._left, self._padding = f[_DATA], f[_SIZE], -f[_SIZE] % _BLOCK
         self._sparse = None

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._lib import load
-from ._trees import call_with_path
+from ._trees import TreeUsage, call_with_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,13 +51,15 @@ class Scan:
 
     :param records: 13 native 64-bit integers an entry.
     :param names: their paths, each ended by a NUL.
+    :param usage: what they take; not known of a scan that was written down.
     """
 
-    __slots__ = ("names", "records")
+    __slots__ = ("names", "records", "usage")
 
-    def __init__(self, records: bytes, names: bytes) -> None:
+    def __init__(self, records: bytes, names: bytes, usage: TreeUsage | None = None) -> None:
         self.records = records
         self.names = names
+        self.usage = usage
 
     def __len__(self) -> int:
         return len(self.records) // (_FIELDS * _WORD)
@@ -119,6 +121,10 @@ def scan_layer(directory: int, attributes: str) -> Scan:
     call_with_path(native.lib.ok_scan, directory, os.fsencode(attributes), scan)
     try:
         size = scan.count * _FIELDS * _WORD
-        return Scan(bytes(native.ffi.buffer(scan.records, size)), bytes(native.ffi.buffer(scan.names, scan.names_size)))
+        return Scan(
+            bytes(native.ffi.buffer(scan.records, size)),
+            bytes(native.ffi.buffer(scan.names, scan.names_size)),
+            TreeUsage(scan.bytes, scan.inodes),
+        )
     finally:
         native.lib.ok_scan_free(scan)
