@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import functools
+import importlib
 import os
+import pkgutil
 import shutil
 import stat
 import tempfile
@@ -113,11 +117,27 @@ def run_as_nobody(action: Callable[[], object]) -> None:
         action()
         return
 
+    _load_all()
+
     def act() -> None:
         syscalls.drop_privileges(NOBODY, NOBODY)
         action()
 
     run_in_child(act)
+
+
+@functools.cache
+def _load_all() -> None:
+    """Import what is imported when it is used: the interpreter may lie where such a user cannot read."""
+    import secrets  # noqa: F401 - see above
+
+    for codec in ("ascii", "latin-1", "utf-8-sig"):
+        codecs.lookup(codec)
+    for package in ("overlaykit", "overlaykit_overlayfs", "overlaykit_directory", "overlaykit_memory"):
+        found = importlib.import_module(package)
+        for module in pkgutil.walk_packages(found.__path__, f"{package}."):
+            if "conformance" not in module.name and not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
 
 
 def run_in_child(action: Callable[[], object]) -> None:
