@@ -37,6 +37,9 @@ _CHUNK = 1 << 20
 _GATHER = 1 << 18
 """Headers and small files are handed on in pieces of about this many bytes."""
 
+_SMALL = 1 << 16
+"""Files of at most this many bytes are read in one call."""
+
 _SECOND = 1_000_000_000
 
 _Inode = tuple[int, int]
@@ -283,6 +286,13 @@ class _Writer:
             self._progress(self.entries, self.size)
 
     def _content(self, path: bytes, size: int) -> None:
+        if size <= _SMALL:
+            data = self._tree.read_bytes(path)[:size]
+            if len(data) < size:
+                raise _shrunk(path)
+            self._take(data)
+            self._take(padding(size))
+            return
         with self._tree.open_raw(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)) as file:
             if size < _GATHER or not isinstance(self._out, CompressedWriter):
                 self._copy(path, file, size)

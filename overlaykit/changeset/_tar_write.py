@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -168,10 +169,15 @@ def _is_utf8(value: bytes) -> bool:
 
 
 def _pax(records: Sequence[tuple[bytes, bytes]]) -> bytes:
-    data = b"".join(_record(key, value) for key, value in records)
+    data = b"".join([_record(key, value) for key, value in records])
+    return _pax_block(len(data)) + data + padding(len(data))
+
+
+@functools.lru_cache(maxsize=64)
+def _pax_block(size: int) -> bytes:
     # The name is for those who do not know PAX headers; that it is the same for all makes layers compress better.
-    header = TarHeader(b"PaxHeaders/entry", stat.S_IFREG | 0o644, size=len(data))
-    return _block(header, b"x", (b"", header.path), 0) + data + padding(len(data))
+    header = TarHeader(b"PaxHeaders/entry", stat.S_IFREG | 0o644, size=size)
+    return _block(header, b"x", (b"", header.path), 0)
 
 
 def _record(key: bytes, value: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from ._exit import UsageError
@@ -43,7 +44,8 @@ class CommandParser(argparse.ArgumentParser):
             prog=f"overlaykit {name}",
             description=summary[:1].upper() + summary[1:] + ".",
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            # argparse makes one for each argument, to check it; the terminal's width counts when help is written.
+            formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=80),
         )
         self._name = name
         group = self.add_argument_group("options of every command")
@@ -56,6 +58,11 @@ class CommandParser(argparse.ArgumentParser):
                 group.add_argument(option, metavar=value, help=text)
             else:
                 group.add_argument(option, help=text, action="store_true")
+
+    def format_help(self) -> str:
+        """Return the help, as wide as the terminal."""
+        self.formatter_class = argparse.RawDescriptionHelpFormatter
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""
