@@ -27,7 +27,6 @@ from overlaykit.store import open_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from overlaykit.store import Store
     from overlaykit.tree import Tree
 
 MIB = 1 << 20
@@ -40,6 +39,14 @@ with open_store(f"{sys.argv[1]}/store") as store, open(f"{sys.argv[1]}/diff", "w
     print(store.diff("work", out))
 """
 """A program that writes a snapshot's changes as a layer; of its own, so that nothing else of this one is imported."""
+
+_IN_MEMORY = """
+import sys
+from overlaykit import open_store
+
+with open_store(driver="memory") as store:
+    store.load(sys.argv[1])
+"""
 
 _AGAIN = 3
 """How often a diff is measured a round: it is much shorter than what has to be done before it."""
@@ -56,28 +63,6 @@ def _blob(layout: Path, descriptor: dict[str, str]) -> Path:
 
 
 # -- what child processes do ------------------------------------------------------------------------------------------
-
-
-def load(store: Store, layout: Path) -> str:
-    """Apply all layers, keep their blobs, and return the top one's name."""
-    top: str | None = None
-    for number, path in enumerate(layers(layout)):
-        with store.content.ingest(f"sha256:{path.name}", path.stat().st_size) as ingest:
-            made = store.apply(path, top, f"layer{number}", digest=f"sha256:{path.name}", tee=ingest)
-            ingest.commit()
-        top = made.snapshot.key
-    assert top is not None
-    return top
-
-
-def child_load(driver: str, layout: str, directory: str) -> None:
-    """Load an image into a new store."""
-    if driver == "memory":
-        with open_store(driver="memory") as store:
-            load(store, Path(layout))
-    else:
-        with open_store(Path(directory) / "store", driver=driver, durability="none") as store:
-            load(store, Path(layout))
 
 
 def child_whiteouts(driver: str, directory: str) -> None:
@@ -107,11 +92,12 @@ def _archive(names: Iterator[str]) -> bytes:
 class Bench:
     """Runs of commands, each in a directory of its own."""
 
-    def __init__(self, images: Path, directory: Path, rounds: int, only: str) -> None:
+    def __init__(self, images: Path, directory: Path, rounds: int, only: str, *, ext4: bool) -> None:
         self.images = images
         self.directory = directory
         self.rounds = rounds
         self.only = only
+        self.ext4 = ext4
         self.results: dict[str, float] = {}
 
     def run(self, command: list[str], environment: dict[str, str] | None = None) -> tuple[float, int, bytes]:
@@ -134,6 +120,13 @@ class Bench:
                 sys.exit(f"{' '.join(command)}: {text.decode(errors='replace')[-2000:]}")
         return seconds, usage.ru_maxrss * 1024, text
 
+    def load(self, layout: Path, place: Path, driver: str) -> tuple[float, int, bytes]:
+        """Load an image into a new store, by the command line; into memory by a program, for it ends with that."""
+        if driver == "memory":
+            return self.run([sys.executable, "-P", "-c", _IN_MEMORY, str(layout)])
+        words = ["--store", str(place / "store"), "--driver", driver, "--durability", "none", "--quiet"]
+        return self.run([sys.executable, "-P", "-m", "overlaykit", "load", str(layout), *words])
+
     def child(self, *words: str) -> list[str]:
         """Return the command of a child of this script."""
         return [sys.executable, "-P", __file__, "--child", *words]
@@ -143,7 +136,7 @@ class Bench:
         times: dict[str, list[float]] = {name: [] for name in what}
         for _ in range(self.rounds):
             for name, measure in what.items():
-                with _scratch(self.directory) as place:
+                with _scratch(self.directory, ext4=self.ext4) as place:
                     times[name].append(measure(place))
         return {name: statistics.median(values) for name, values in times.items()}
 
@@ -164,7 +157,7 @@ class Bench:
 
         def ours(driver: str) -> Callable[[Path], float]:
             def measure(place: Path) -> float:
-                seconds, peak, _ = self.run(self.child("load", driver, str(layout), str(place)))
+                seconds, peak, _ = self.load(layout, place, driver)
                 if driver != "memory":
                     peaks.append(peak)
                 return seconds
@@ -244,9 +237,9 @@ class Bench:
         program = [sys.executable, "-P", "-m", "overlaykit"]
 
         def ours(place: Path) -> Callable[[], float]:
-            self.run(self.child("load", "overlayfs", str(layout), str(place)))
+            self.load(layout, place, "overlayfs")
             with open_store(place / "store") as store:
-                store.prepare("work", f"layer{len(layers(layout)) - 1}")
+                store.prepare("work", store.image("latest").top)
                 with store.tree("work") as tree:
                     _change(tree)
 
@@ -369,9 +362,21 @@ def _settings(place: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _scratch(directory: Path) -> Iterator[Path]:
+def _scratch(directory: Path, *, ext4: bool = False) -> Iterator[Path]:
+    """Give an empty directory.
+
+    :param ext4: on a file system of its own. ext4 passes over inodes that were deleted less than a minute ago, one by
+        one: where trees were just deleted, making files takes ten times as long as elsewhere, whoever makes them.
+    """
     place = Path(tempfile.mkdtemp(dir=directory))
+    image = Path(f"{place}.ext4")
     try:
+        if ext4:
+            with image.open("wb") as file:
+                file.truncate(8 << 30)
+            options = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
+            subprocess.run(["mkfs.ext4", "-q", "-E", options, image], check=True)
+            subprocess.run(["mount", "-o", "loop", image, place], check=True)
         yield place
     finally:
         with open("/proc/self/mountinfo", encoding="utf-8") as file:
@@ -379,24 +384,27 @@ def _scratch(directory: Path) -> Iterator[Path]:
         for point in reversed(points):
             if point.startswith((f"{place}/", f"{_run(place)}/")):
                 subprocess.run(["umount", point], check=False, stderr=subprocess.DEVNULL)
+        if ext4:
+            subprocess.run(["umount", place], check=False)
+            image.unlink(missing_ok=True)
         shutil.rmtree(place)
         shutil.rmtree(_run(place), ignore_errors=True)
 
 
 def main() -> int:
     if sys.argv[1:2] == ["--child"]:
-        work = {"load": child_load, "whiteouts": child_whiteouts}[sys.argv[2]]
-        work(*sys.argv[3:])
+        child_whiteouts(*sys.argv[3:])
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path, help="where make_images.py has made them")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--directory", help="where to work; its file system is what is measured")
+    parser.add_argument("--ext4", action="store_true", help="work on a new ext4 in a file there for each load")
     parser.add_argument("--json", action="store_true", help="print JSON at the end")
     parser.add_argument("--only", default="", help="measure only what has this in its name")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
-        bench = Bench(options.images, Path(name), options.rounds, options.only)
+        bench = Bench(options.images, Path(name), options.rounds, options.only, ext4=options.ext4)
         bench.all()
     if options.json:
         print(json.dumps(bench.results, indent=2))
