@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
+    from rich.console import RenderableType
     from rich.progress import TaskID
 
     from ._output import Output
@@ -142,26 +143,40 @@ class _Lines:
 @contextlib.contextmanager
 def _bars(output: Output) -> Iterator[Callable[[TransferEvent], None]]:
     from rich.console import Console
+    from rich.constrain import Constrain
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.table import Column
 
     columns = (
         TextColumn("{task.description}", markup=False),
-        TextColumn("{task.fields[action]}", markup=False),
+        TextColumn("{task.fields[action]}", markup=False, table_column=Column(min_width=len("downloading"))),
         BarColumn(bar_width=None),
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),
     )
+
+    class Bars(Progress):
+        def get_renderable(self) -> RenderableType:
+            # What the kernel writes where somebody presses Ctrl-C would begin a line that is not known of here.
+            return Constrain(super().get_renderable(), max(1, console.width - len("^C ")))
+
     console = Console(stderr=True, no_color=not output.color)
     lock = threading.Lock()
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, transient=True) as display:
+    actions: dict[str, str] = {}
+    with Bars(*columns, console=console, transient=True) as display:
 
         def show(event: TransferEvent) -> None:
             words = _WORDS.get(event.action, printable(event.action))
             with lock:
                 if event.digest not in tasks:
                     tasks[event.digest] = display.add_task(_short(event.digest), total=event.total, action=words)
+                    actions[event.digest] = event.action
                 task = tasks[event.digest]
+                if actions[event.digest] != event.action and event.action not in _FINAL:
+                    # What comes next counts from the beginning.
+                    display.reset(task)
+                actions[event.digest] = event.action
             done = event.total if event.action in _FINAL and event.total else event.done
             display.update(task, completed=done, total=event.total, action=words)
 

@@ -43,22 +43,44 @@ def open_files(source: str | os.PathLike[str] | BinaryIO, limits: Limits, spool:
     if not isinstance(source, (str, os.PathLike)):
         name = getattr(source, "name", None)
         origin = "the archive" if not isinstance(name, str) or name.startswith("<") else name
-        return TarFiles(_spooled(source, origin, limits, spool), origin, limits)
+        return TarFiles(_gathered(source, origin, limits, spool), origin, limits)
     path = os.fspath(source)
     if os.path.isdir(path):
         return DirectoryFiles(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     file = open(descriptor, "rb", buffering=0)  # noqa: SIM115  # it is handed on
     try:
-        head = os.pread(descriptor, _BLOCK, 0) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
-        if is_header(head):
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        if regular and is_header(os.pread(descriptor, _BLOCK, 0)):
             return TarFiles(file, path, limits)
-        spooled = _spooled(file, path, limits, spool)
+        spooled = (_spooled if regular else _gathered)(file, path, limits, spool)
     except BaseException:
         file.close()
         raise
     file.close()
     return TarFiles(spooled, path, limits)
+
+
+def _gathered(source: BinaryIO, origin: str, limits: Limits, spool: Path | None) -> BinaryIO:
+    """Put what comes out of a pipe into a file, inflated.
+
+    It is read here and not in a thread that nobody could wake: whoever waits for a pipe may press Ctrl-C.
+    """
+    into = tempfile.TemporaryFile(dir=spool, buffering=0)  # noqa: SIM115  # it is handed on
+    try:
+        size = 0
+        while piece := source.read(1 << 20):
+            into.write(piece)
+            size += len(piece)
+            limits.check("expanded", size, "the archive has more bytes")
+        if is_header(os.pread(into.fileno(), _BLOCK, 0)):
+            return into
+        into.seek(0)
+    except BaseException as error:
+        into.close()
+        raise _told(error, origin) from error
+    with into:
+        return _spooled(into, origin, limits, spool)
 
 
 def _spooled(source: BinaryIO, origin: str, limits: Limits, spool: Path | None) -> BinaryIO:

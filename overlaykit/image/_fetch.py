@@ -186,7 +186,14 @@ class _Fetch:
         pool = concurrent.futures.ThreadPoolExecutor(threads, f"overlaykit-{what}")
         # What fails ends the rest that has not begun.
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        stack.push(self._end)
         return pool
+
+    def _end(self, _: object, error: BaseException | None, __: object) -> None:
+        """End what threads are at before they are waited for: Ctrl-C may come before all of them have begun."""
+        if error is not None:
+            self._stopped.set()
+            self._source.stop()
 
     def _ending(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Do something; where it fails, end all else, and keep what failed first: the rest may be a consequence."""

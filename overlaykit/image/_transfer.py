@@ -135,8 +135,8 @@ class _Send:
         # The largest first: one that begins last would have all others waited for.
         blobs = sorted(blobs, key=lambda blob: blob.size, reverse=True)
         with concurrent.futures.ThreadPoolExecutor(self._target.parallel, "overlaykit-send") as pool:
-            futures = {pool.submit(self._one, blob): blob for blob in blobs}
             try:
+                futures = {pool.submit(self._one, blob): blob for blob in blobs}
                 for future in concurrent.futures.as_completed(futures):
                     self._count(futures[future], future.result())
             except BaseException:
