@@ -105,13 +105,14 @@ class TarEntry:
 class TarRun:
     """Small files one after another in one directory; a :class:`overlaykit.driver.FileRun`.
 
-    It is only good until the reader goes on.
+    It is only good until the reader goes on; using it later is a :class:`ValueError`.
 
     :ivar directory: the directory's path, of plain components; ``b""`` for the root.
     """
 
     def __init__(self, batch: _Batch, first: int, count: int) -> None:
         self._batch = batch
+        self._scan = batch.scans
         self._first = first
         self._count = count
         entry = batch.fields(first)
@@ -132,7 +133,13 @@ class TarRun:
         """Bytes of content of all of them."""
         return sum(f[_SIZE] for f in self._fields())
 
+    def _check(self) -> None:
+        # The buffer that C would read from is another one by then.
+        if self._batch.scans != self._scan:
+            raise ValueError("the reader has gone on: a run of files is good until then")
+
     def _fields(self) -> Iterator[tuple[int, ...]]:
+        self._check()
         start = self._first * _RECORD.size
         return _RECORD.iter_unpack(self._batch.records[start : start + self._count * _RECORD.size])
 
@@ -153,6 +160,7 @@ class TarRun:
         :param kept: keep owner and mode in an extended attribute instead.
         :raises OSError: the first that could not be written; ``filename`` is its path.
         """
+        self._check()
         self._batch.write(directory, self._first, self._count, _KEPT if kept else owners)
 
 
@@ -176,9 +184,11 @@ class _Batch:
         self.records = memoryview(b"")
         self._text = self._ffi.buffer(self._names)
         self._address: Any = None
+        self.scans = 0
 
     def scan(self, buffer: memoryview, *, last: bool) -> int:
         self.buffer = buffer
+        self.scans += 1
         self._address = self._ffi.from_buffer("uint8_t[]", buffer)
         result: int = self._lib.ok_tar_scan(self._address, len(buffer), last, self.native)
         self.records = memoryview(self._ffi.buffer(self._entries, self.native.count * _RECORD.size))

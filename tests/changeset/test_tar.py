@@ -494,3 +494,22 @@ def test_writing_names_the_file_that_fails(tmp_path: Path) -> None:
 def test_a_record_counts_its_own_length() -> None:
     for size in (3, 4, 5, 92, 93, 94, 95):
         assert len(record(b"a", b"b" * size)) == int(record(b"a", b"b" * size).split()[0])
+
+
+def test_a_run_is_good_until_the_reader_goes_on(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name in ("a/1", "b/2"):
+            tar.addfile(tarfile.TarInfo(name))
+    data = out.getvalue()
+    # Two buffers, so that the second run stands where the first one was.
+    kept = [item for item in TarReader([data[:512], data[512:]], Limits()) if isinstance(item, TarRun)]
+    with pytest.raises(ValueError, match="gone on"):
+        kept[0].names  # noqa: B018
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(ValueError, match="gone on"):
+            kept[0].write_to(fd)
+    finally:
+        os.close(fd)
+    assert os.listdir(tmp_path) == []
