@@ -20,7 +20,7 @@ def overlaykit_register_drivers() -> Iterable[DriverSpec]:
             factory="overlaykit_directory:DirectoryDriver",
             probe="overlaykit_directory:probe",
             priority=50,
-            capabilities=frozenset(Capability),
+            capabilities=frozenset(Capability) - {Capability.REBASE},
             summary="whole copies in directories, reflinked where that works; any Linux, no privileges",
         )
     ]

@@ -12,6 +12,8 @@ from overlaykit import linux
 from overlaykit.driver import Capability, Driver, DriverConfig, Durability, Probe, SnapshotId, Usage
 from overlaykit.tree import HostTree, copy_tree
 
+from .plugin import CAPABILITIES
+
 
 def probe(place: Path | None) -> Probe:
     """Say whether the driver works at ``place``, and what it can do there."""
@@ -21,9 +23,8 @@ def probe(place: Path | None) -> Probe:
 
 
 def _capabilities() -> frozenset[Capability]:
-    every = frozenset(Capability) - {Capability.HOST_MOUNT, Capability.VERIFY}
     for_root = {Capability.OWNERSHIP, Capability.DEVICE_NODES, Capability.TRUSTED_XATTRS}
-    return every if os.geteuid() == 0 else every - for_root
+    return CAPABILITIES if os.geteuid() == 0 else CAPABILITIES - for_root
 
 
 class PlainDriver(Driver):
