@@ -89,7 +89,7 @@ class Metadata:
             )
         with self._translated():
             connection = sqlite3.connect(
-                ":memory:" if path is None else path, timeout, isolation_level=None, check_same_thread=False
+                ":memory:" if path is None else path, timeout=timeout, isolation_level=None, check_same_thread=False
             )
             try:
                 self._set_up(connection, create)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -311,8 +312,9 @@ def test_signals_wait_and_children_are_nobody_elses(run_here: Run) -> None:
                 signal.signal(number, handler)
         assert signal.SIGALRM in seen
         assert signal.SIGCHLD not in seen
-        with pytest.raises(ChildProcessError):
-            os.waitpid(-1, os.WNOHANG)
+        # Children that others of this process have may live; none waits to be asked for.
+        with contextlib.suppress(ChildProcessError):
+            assert os.waitpid(-1, os.WNOHANG) == (0, 0)
         assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
     run_here(check)
