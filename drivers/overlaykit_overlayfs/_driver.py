@@ -111,6 +111,8 @@ class OverlayfsDriver(Driver):
         return chain
 
     def rebase(self, id: SnapshotId, parent: SnapshotId) -> None:
+        if Capability.REBASE not in self.capabilities:
+            super().rebase(id, parent)
         layers = Layers(self._layout.layers(id).boot, self._chain(parent))
         self._layout.replace(id, "layers", layers.encode(), durable=self.config.durability is Durability.FULL)
 

@@ -27,7 +27,6 @@ _ALWAYS = frozenset(
         Capability.PERMISSIONS,
         Capability.EXCHANGE,
         Capability.SPARSE,
-        Capability.REBASE,
         Capability.VERIFY,
     }
 )
@@ -63,7 +62,8 @@ def capabilities(merged: str) -> frozenset[Capability]:
     """
     found = set(_ALWAYS)
     if linux.is_mount_admin() and os.geteuid() == 0:
-        found.add(Capability.OWNERSHIP)
+        # Without root a layer is written through the merged view, which has to have what is below.
+        found |= {Capability.OWNERSHIP, Capability.REBASE}
     if _sets_xattr(merged, "trusted.overlaykit.probe", b"1"):
         found.add(Capability.TRUSTED_XATTRS)
     if _sets_xattr(merged, "system.posix_acl_access", _ACL):
