@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["testkit.leaks", "testkit.loops", "testkit.rich", "pytester"]
@@ -15,6 +20,22 @@ settings.register_profile("ci", derandomize=True, database=None, deadline=None, 
 settings.register_profile("dev", deadline=timedelta(seconds=2), suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", max_examples=5_000, deadline=None, database=None, print_blob=True)
 settings.load_profile(os.environ.get("OVERLAYKIT_HYPOTHESIS", "ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Iterator[None]:
+    # Each session of pytest that starts closes the directory where all sessions of a user keep theirs to everybody
+    # else, also while another one there has opened it for its tests as an unprivileged user.
+    if config.option.basetemp is not None:
+        return (yield)
+    place = Path(tempfile.mkdtemp(prefix="overlaykit-tests-"))
+    config.option.basetemp = place / "base"
+    code = yield
+    if code == pytest.ExitCode.OK:
+        shutil.rmtree(place)
+    else:
+        print(f"What the tests made is left in {place}")
+    return code
 
 
 def pytest_configure() -> None:
