@@ -26,9 +26,12 @@ FLOORS = {
     "changeset": 3,
     "store": 4,
     "image": 5,
-    "conformance": 6,
-    "cli": 7,
-    "__main__": 7,
+    "runtime": 6,
+    "explore": 6,
+    "build": 7,
+    "conformance": 8,
+    "cli": 9,
+    "__main__": 9,
 }
 
 #: What a driver may use: what any third party may.
