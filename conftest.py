@@ -6,12 +6,15 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 pytest_plugins = ["testkit.leaks", "testkit.loops", "testkit.rich", "pytester"]
 
@@ -23,7 +26,7 @@ settings.load_profile(os.environ.get("OVERLAYKIT_HYPOTHESIS", "ci" if os.environ
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_cmdline_main(config: pytest.Config) -> Iterator[None]:
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
     # Each session of pytest that starts closes the directory where all sessions of a user keep theirs to everybody
     # else, also while another one there has opened it for its tests as an unprivileged user.
     if config.option.basetemp is not None:
