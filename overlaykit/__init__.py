@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .errors import CapabilityError as CapabilityError
     from .errors import ChangesetError as ChangesetError
     from .errors import DigestMismatchError as DigestMismatchError
+    from .errors import DockerfileError as DockerfileError
     from .errors import DriverConflictError as DriverConflictError
     from .errors import DriverError as DriverError
     from .errors import DriverOptionError as DriverOptionError
@@ -83,6 +84,7 @@ _NAMES = {
         "CapabilityError",
         "ChangesetError",
         "DigestMismatchError",
+        "DockerfileError",
         "DriverConflictError",
         "DriverError",
         "DriverOptionError",

@@ -18,6 +18,7 @@ __all__ = [
     "CapabilityError",
     "ChangesetError",
     "DigestMismatchError",
+    "DockerfileError",
     "DriverConflictError",
     "DriverError",
     "DriverOptionError",
@@ -313,6 +314,33 @@ class MediaTypeError(UnsupportedError, ValueError):
 
 class ImageReferenceError(InvalidNameError):
     """No reference to an image can look like this (EINVAL)."""
+
+
+class DockerfileError(OverlaykitError, ValueError):
+    """A Dockerfile is not what BuildKit's Dockerfile reference says (EINVAL).
+
+    ``str(error)`` is ``FILE:LINE:COLUMN: MESSAGE``.
+
+    :param message: what is wrong, and the way out.
+    :param file: what the Dockerfile is called.
+    :param line: counted from 1.
+    :param column: counted from 1, in characters.
+    :param source: the text of that line.
+    """
+
+    code = errno.EINVAL
+
+    def __init__(self, message: str, *, file: str, line: int, column: int, source: str = "") -> None:
+        super().__init__(f"{file}:{line}:{column}: {message}")
+        self.file = file
+        self.line = line
+        self.column = column
+        self.source = source
+
+    def shown(self) -> str:
+        """Return the line with a caret below the place: two lines."""
+        below = "".join(char if char == "\t" else " " for char in self.source[: self.column - 1])
+        return f"{self.source}\n{below:<{self.column - 1}}^"
 
 
 class ChangesetError(OverlaykitError, ValueError):

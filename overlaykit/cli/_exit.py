@@ -44,6 +44,7 @@ _BY_KIND: tuple[tuple[type[Exception], ExitCode], ...] = (
     (errors.ImageFormatError, ExitCode.INVALID),
     (errors.MediaTypeError, ExitCode.UNSUPPORTED),
     (errors.ChangesetError, ExitCode.INVALID),
+    (errors.DockerfileError, ExitCode.INVALID),
     (errors.RegistryAccessError, ExitCode.REFUSED),
     (errors.RegistryError, ExitCode.REMOTE),
     (errors.StoreFormatError, ExitCode.DAMAGED),
