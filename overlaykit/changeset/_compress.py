@@ -11,6 +11,7 @@ from .. import errors
 from ._channel import Channel, Closed
 from ._digest import new_hash
 from ._inflate import CHUNK
+from ._pipe import pipe_writer
 from ._stream import StreamResult
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ._inflate import Compression
+    from ._pipe import PipeWriter
 
 __all__ = ["CompressedWriter", "compressed"]
 
@@ -132,6 +134,7 @@ class CompressedWriter:
         self._uncompressed = 0
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
+        self._pipe: PipeWriter | None = None
         self._result: StreamResult | None = None
         self._closed = False
 
@@ -183,6 +186,7 @@ class CompressedWriter:
                 if self._error is not None:
                     raise self._error
             elif self._block is not None:
+                self._pipe = pipe_writer(self._out)
                 with memoryview(self._block)[: self._filled] as view:
                     self._hash(view)
                     self._pack(view)
@@ -194,12 +198,21 @@ class CompressedWriter:
         return self._result
 
     def abort(self) -> None:
-        """Stop where it is; a second time does nothing, and neither does it after :meth:`close`."""
+        """Stop where it is; a second time does nothing, and neither does it after :meth:`close`.
+
+        A write to a pipe that nobody reads is given up; one to something else that is no file ends first.
+        """
         self._closed = True
         self._full.close()
         self._free.close()
-        if self._thread is not None:
+        if self._pipe is not None:
+            self._pipe.stop()
+        # Ctrl-C may have come before it had begun: then it finds that there is nothing for it.
+        if self._thread is not None and self._thread.is_alive():
             self._thread.join()
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
         self._block = None
 
     def __enter__(self) -> Self:
@@ -243,6 +256,7 @@ class CompressedWriter:
         assert block is not None
         self._block, self._filled = None, 0
         if self._thread is None:
+            self._pipe = pipe_writer(self._out)
             self._thread = threading.Thread(target=self._run, name="overlaykit-layer-pack", daemon=True)
             self._thread.start()
         with self._failing():
@@ -288,6 +302,7 @@ class CompressedWriter:
         if not self._hashed:
             self._blob.update(data)
         self._size += len(data)
+        out = self._pipe or self._out
         left = memoryview(data)
         while left:
-            left = left[self._out.write(left) :]
+            left = left[out.write(left) :]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
+import select
 import stat
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO
@@ -69,7 +71,7 @@ def _gathered(source: BinaryIO, origin: str, limits: Limits, spool: Path | None)
     into = tempfile.TemporaryFile(dir=spool, buffering=0)  # noqa: SIM115  # it is handed on
     try:
         size = 0
-        while piece := source.read(1 << 20):
+        for piece in _pieces(source):
             into.write(piece)
             size += len(piece)
             limits.check("expanded", size, "the archive has more bytes")
@@ -81,6 +83,21 @@ def _gathered(source: BinaryIO, origin: str, limits: Limits, spool: Path | None)
         raise _told(error, origin) from error
     with into:
         return _spooled(into, origin, limits, spool)
+
+
+def _pieces(source: BinaryIO) -> Iterator[bytes]:
+    waiting = None
+    if isinstance(source, io.FileIO):
+        # A signal between Python's last look for one and the read would be seen when that returns: never, maybe.
+        waiting = select.poll()
+        waiting.register(source, select.POLLIN)
+    while True:
+        while waiting is not None and not waiting.poll(_LOOK):
+            pass
+        piece = source.read(1 << 20)
+        if not piece:
+            return
+        yield piece
 
 
 def _spooled(source: BinaryIO, origin: str, limits: Limits, spool: Path | None) -> BinaryIO:
@@ -110,6 +127,9 @@ def _told(error: BaseException, origin: str) -> BaseException:
         )
     return error
 
+
+_LOOK = 200
+"""Milliseconds to wait for a pipe before signals are looked for."""
 
 _RENAMED = (errors.ImageFormatError, errors.LayerFormatError, errors.MediaTypeError)
 

@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from overlaykit import errors
-from overlaykit.changeset import LayerStream, compressed
+from overlaykit.changeset import CompressedWriter, LayerStream, compressed
 from overlaykit.changeset._zstd import zstd
 
 MIB = 1 << 20
@@ -133,6 +133,54 @@ def test_leaving_by_an_error_ends_the_threads() -> None:
         write()
     assert threading.active_count() == before
     writer.abort()
+
+
+@pytest.mark.parametrize("pieces", [1, 4, 9])
+def test_a_pipe_that_nobody_reads_can_be_given_up(pieces: int) -> None:
+    reading, writing = os.pipe()
+    with open(reading, "rb", buffering=0), open(writing, "wb") as out:
+        writer = compressed(out, "none")
+        end = threading.Timer(0.2, writer.abort)
+        end.start()
+        with pytest.raises(ValueError, match="closed"):
+            _write_for_ever(writer, pieces << 20)
+        end.join()
+    assert not [thread for thread in threading.enumerate() if "overlaykit" in thread.name]
+
+
+@pytest.mark.parametrize("size", [10, 100_000, 5_000_000])
+def test_a_slow_reader_gets_it_all(size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    reading, writing = os.pipe()
+    got: list[bytes] = []
+
+    def read() -> None:
+        with open(reading, "rb", buffering=0) as file:
+            while piece := file.read(50_000):
+                got.append(piece)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with open(writing, "wb") as out:
+        out.write(b"before")
+        with compressed(out, "none") as writer:
+            writer.write(data)
+        out.write(b"after")
+    reader.join()
+    assert b"".join(got) == b"before" + data + b"after"
+
+
+def test_a_pipe_whose_reader_has_gone() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as out, pytest.raises(BrokenPipeError), compressed(out, "none") as writer:
+        _write_for_ever(writer, 1 << 20)
+
+
+def _write_for_ever(writer: CompressedWriter, first: int) -> None:
+    writer.write(bytes(first))
+    while True:
+        writer.write(bytes(1 << 20))
 
 
 def test_what_there_is_none_of() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     output = context.output
     if arguments.source == "-" and sys.stdin.isatty():
         raise UsageError("there is a terminal at standard input, and an archive is no text: name a file")
-    source = sys.stdin.buffer if arguments.source == "-" else arguments.source
+    source = io.FileIO(0, closefd=False) if arguments.source == "-" else arguments.source
     with context.open_store(create=True) as store, transfer_progress(output, arguments.progress) as progress:
         loaded = load(
             store,
