@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .errors import PluginError as PluginError
     from .errors import ReadOnlyError as ReadOnlyError
     from .errors import RegistryAccessError as RegistryAccessError
+    from .errors import RegistryConfigError as RegistryConfigError
     from .errors import RegistryError as RegistryError
     from .errors import RegistryUnavailableError as RegistryUnavailableError
     from .errors import RemovalVetoedError as RemovalVetoedError
@@ -104,6 +105,7 @@ _NAMES = {
         "PluginError",
         "ReadOnlyError",
         "RegistryAccessError",
+        "RegistryConfigError",
         "RegistryError",
         "RegistryUnavailableError",
         "RemovalVetoedError",

@@ -38,6 +38,7 @@ __all__ = [
     "PluginError",
     "ReadOnlyError",
     "RegistryAccessError",
+    "RegistryConfigError",
     "RegistryError",
     "RegistryUnavailableError",
     "RemovalVetoedError",
@@ -372,3 +373,9 @@ class RegistryAccessError(RegistryError, PermissionError):
     """A registry refuses the credentials, or wants some (EACCES). They are never part of the message."""
 
     code = errno.EACCES
+
+
+class RegistryConfigError(RegistryError, ValueError):
+    """A mirror, or a file that says where registries are, is not what it should be (EINVAL)."""
+
+    code = errno.EINVAL

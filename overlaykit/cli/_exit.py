@@ -46,6 +46,7 @@ _BY_KIND: tuple[tuple[type[Exception], ExitCode], ...] = (
     (errors.ChangesetError, ExitCode.INVALID),
     (errors.DockerfileError, ExitCode.INVALID),
     (errors.RegistryAccessError, ExitCode.REFUSED),
+    (errors.RegistryConfigError, ExitCode.INVALID),
     (errors.RegistryError, ExitCode.REMOTE),
     (errors.StoreFormatError, ExitCode.DAMAGED),
     (errors.PluginError, ExitCode.OTHER),

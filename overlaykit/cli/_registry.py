@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from ..image.registry import Options
 
-__all__ = ["add_registry_options", "registry_options"]
+__all__ = ["add_mirror_option", "add_registry_options", "registry_options"]
 
 
 def add_registry_options(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +20,20 @@ def add_registry_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ca", metavar="FILE", help="trust these authorities' certificates (PEM) too")
 
 
+def add_mirror_option(parser: argparse.ArgumentParser) -> None:
+    """Declare the option of the commands that take images from registries."""
+    parser.add_argument(
+        "--mirror",
+        action="append",
+        default=[],
+        metavar="PREFIX=LOCATION",
+        help="have images whose names begin so from there first, as docker.io=127.0.0.1:5000; again for more of them",
+    )
+
+
 def registry_options(arguments: argparse.Namespace) -> Options:
     """Return what was asked for."""
     from ..image.registry import Options
 
-    return Options(insecure=arguments.insecure, ca=arguments.ca)
+    mirrors = tuple(getattr(arguments, "mirror", ()))
+    return Options(insecure=arguments.insecure, ca=arguments.ca, mirrors=mirrors)

@@ -76,11 +76,13 @@ class Fetched:
     :param image: the image.
     :param moved: bytes of blobs that travelled.
     :param shared: bytes of blobs that were here already.
+    :param source: registry and repository that it came from, which may be a mirror's; ``""`` for an archive.
     """
 
     image: Image
     moved: int
     shared: int
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,21 @@ def test_an_image_goes_and_comes(cli: Cli, registry: str, tmp_path: Path) -> Non
     assert "no image" in cli.error("pull", f"{registry}/team/app:2", code=3)
 
 
+def test_an_image_from_a_mirror(cli: Cli, registry: str, tmp_path: Path) -> None:
+    cli.run("load", str(write_layout(tmp_path / "made", {"app:1": IMAGE})), "--quiet")
+    cli.run("push", "app:1", f"{registry}/library/ubuntu:20.04")
+    cli.run("rmi", "app:1")
+    nobody = f"docker.io=127.0.0.1:{free_port()}"
+    (line,) = cli.lines("pull", "--mirror", nobody, "--mirror", f"docker.io={registry}", "ubuntu:20.04")
+    assert line.endswith(f"were here, from {registry}/library/ubuntu")
+    cli.environment["OVERLAYKIT_MIRRORS"] = f"docker.io={registry}"
+    (one,) = cli.json("pull", "ubuntu:20.04")
+    assert (one["source"], one["references"]) == (f"{registry}/library/ubuntu", ["docker.io/library/ubuntu:20.04"])
+    assert "no mirror: write PREFIX=LOCATION" in cli.error("pull", "--mirror", "docker.io", "ubuntu", code=7)
+    cli.environment["OVERLAYKIT_REGISTRIES_CONF"] = str(tmp_path / "none")
+    assert "there is no" in cli.error("pull", "ubuntu:20.04", code=7)
+
+
 def test_what_fails_is_one_line(cli: Cli, registry: str) -> None:
     assert "no reference" in cli.error("pull", "UPPER CASE", code=7)
     assert "leave one out" in cli.error("pull", "--platform", "linux/arm64", "--all-platforms", "app", code=2)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._exit import UsageError
 from .._progress import add_progress_option, transfer_progress
-from .._registry import add_registry_options, registry_options
+from .._registry import add_mirror_option, add_registry_options, registry_options
 from .._text import size
 
 if TYPE_CHECKING:
@@ -22,12 +22,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="[REGISTRY/]REPOSITORY[:TAG][@DIGEST], as debian:12")
     parser.add_argument("--platform", metavar="OS/ARCH", help="which one of an image for several platforms")
     parser.add_argument("--all-platforms", action="store_true", help="all of them")
+    add_mirror_option(parser)
     add_registry_options(parser)
     add_progress_option(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Pull, and write a line an image: its digest, what came, and what was here."""
+    from ...image import Reference
     from ...image.registry import pull, pull_all
 
     if arguments.platform and arguments.all_platforms:
@@ -47,12 +49,15 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
                     "references": list(one.image.references),
                     "moved": one.moved,
                     "shared": one.shared,
+                    "source": one.source,
                 }
                 for one in pulled
             ]
         )
         return 0
+    asked = Reference.parse(arguments.image)
     for one in pulled:
-        more = "" if output.quiet else f"  {size(one.moved)} came, {size(one.shared)} were here"
+        other = "" if one.source == f"{asked.registry}/{asked.repository}" else f", from {one.source}"
+        more = "" if output.quiet else f"  {size(one.moved)} came, {size(one.shared)} were here{other}"
         output.line(f"{one.image.digest}{more}")
     return 0

@@ -18,11 +18,12 @@ from ._errors import access_error, certificate_refused, reason, status_error, un
 from ._http import Http, is_loopback, origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import urllib3
 
     from ._credentials import Credentials
+    from ._mirrors import Mirror
 
 __all__ = ["Client", "Options", "connection_errors"]
 
@@ -47,6 +48,9 @@ class Options:
     :param retries: how often one request is tried again.
     :param longest_wait: seconds between two tries at most, whatever ``Retry-After`` says.
     :param parallel: blobs at once.
+    :param mirrors: asked for images before the registry itself, and before those that the environment and the
+        configuration name; as text ``PREFIX=[http://]LOCATION``. See :class:`Mirror`.
+    :param registries_conf: the file with the configuration of registries, instead of those of the user and the machine.
     :param sleep: waits for some seconds between two tries; ``None`` for a wait that ends when all ends.
     """
 
@@ -58,6 +62,8 @@ class Options:
     retries: int = 5
     longest_wait: float = 60.0
     parallel: int = 3
+    mirrors: Sequence[Mirror | str] = ()
+    registries_conf: str | None = None
     sleep: Callable[[float], None] | None = None
 
 

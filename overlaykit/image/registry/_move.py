@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import TYPE_CHECKING
 
@@ -12,18 +11,19 @@ from .._fetch import fetch_image
 from .._model import INDEX_TYPES, Index, Platform
 from .._reference import Reference
 from .._transfer import Sent, send_image
-from ._client import Client, Options
-from ._source import RegistrySource
+from ._client import Options
+from ._places import from_places, opened, the_place
 from ._tags import list_tags
 from ._target import RegistryTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from .._model import Descriptor
     from .._records import Image
     from .._store import ImageStore
     from .._transfer import Fetched, ProgressEvent
+    from ._source import RegistrySource
 
 __all__ = ["pull", "pull_all", "push", "push_all", "tags"]
 
@@ -39,6 +39,9 @@ def pull(
 ) -> Fetched:
     """Bring an image from a registry into a store, under the name it is asked for by; only what is not here travels.
 
+    Mirrors are asked first, one after another; whatever is wrong with one, the next is asked, the registry itself last.
+    The image keeps the name it is asked for by.
+
     :param reference: by tag or by digest; with both the digest counts.
     :param platform: which one of an image for several, ``"linux/arm64"``; this machine's where there is none.
     :param options: how to speak with the registry.
@@ -47,6 +50,7 @@ def pull(
     :raises NotFoundError: the registry has no such image, or none for the platform.
     :raises RegistryAccessError: the registry wants credentials, or others.
     :raises RegistryUnavailableError: it cannot be reached, or stops answering, after all retries.
+    :raises RegistryConfigError: a mirror, or a file with the configuration of registries, is not what it should be.
     :raises RegistryError: it answers what no registry should.
     :raises DigestMismatchError: something is not what its digest says.
     :raises ImageReferenceError: no reference can look like this.
@@ -55,17 +59,15 @@ def pull(
     """
     limits = limits or Limits()
     where = _parsed(reference)
-    with _client(where, options) as client:
-        source = RegistrySource(client, limits)
-        return fetch_image(
-            store,
-            source,
-            source.resolve(where),
-            platform=platform,
-            references=[str(where)],
-            progress=progress,
-            limits=limits,
-        )
+
+    def bring(source: RegistrySource, place: Reference) -> list[Fetched]:
+        found = source.resolve(place)
+        names = [str(where)]
+        return [
+            fetch_image(store, source, found, platform=platform, references=names, progress=progress, limits=limits)
+        ]
+
+    return from_places(where, options or Options(), limits, bring)[0]
 
 
 def pull_all(
@@ -82,9 +84,9 @@ def pull_all(
     """
     limits = limits or Limits()
     where = _parsed(reference)
-    with _client(where, options) as client:
-        source = RegistrySource(client, limits)
-        found = source.resolve(where)
+
+    def bring(source: RegistrySource, place: Reference) -> list[Fetched]:
+        found = source.resolve(place)
         if found.media_type not in INDEX_TYPES:
             wanted = [found]
         else:
@@ -108,6 +110,8 @@ def pull_all(
             for one in wanted
         ]
 
+    return from_places(where, options or Options(), limits, bring)
+
 
 def push(
     store: ImageStore,
@@ -119,7 +123,8 @@ def push(
 ) -> Sent:
     """Send an image to a registry; only what is not there travels.
 
-    Blobs that another repository of the same registry should have, since the image has a name there, are mounted.
+    Blobs that another repository of the same registry should have, since the image has a name there, are mounted. No
+    mirror gets anything.
 
     :param image: which one.
     :param target: where to; what the image is asked for by where that is ``None``.
@@ -136,7 +141,8 @@ def push(
     where = _where(image, target)
     if where.digest and where.digest != found.digest:
         raise _other_digest(found.digest, where)
-    with _client(where, options, push=True) as client:
+    place, options = the_place(where, options or Options())
+    with opened(place, options, push=True) as client:
         to = RegistryTarget(client, where.tag or where.digest, mount_from=_mounts(found, where), progress=progress)
         return send_image(store, found, to, progress=progress)
 
@@ -179,7 +185,8 @@ def push_all(
     if where.digest and where.digest != index.descriptor.digest:
         raise _other_digest(index.descriptor.digest, where)
     mount_from = _mounts(found, where)
-    with _client(where, options, push=True) as client:
+    place, options = the_place(where, options or Options())
+    with opened(place, options, push=True) as client:
         one_by_one = RegistryTarget(client, "", mount_from=mount_from, progress=progress)
         sent = [send_image(store, here[one.digest], one_by_one, progress=progress) for one in wanted]
         named = RegistryTarget(client, where.tag or where.digest)
@@ -190,12 +197,15 @@ def push_all(
 def tags(repository: str | Reference, *, options: Options | None = None, limits: Limits | None = None) -> list[str]:
     """Return the tags that a registry has of a repository, sorted.
 
+    Mirrors are not asked: they may have only some.
+
     :param repository: as :func:`pull` takes it; a tag or a digest does not matter.
     :raises NotFoundError: the registry has no such repository.
     :raises RegistryError: as :func:`pull`.
     :raises LimitError: there are more than there may be.
     """
-    with _client(_parsed(repository), options) as client:
+    place, options = the_place(_parsed(repository), options or Options(), moved=True)
+    with opened(place, options) as client:
         return list_tags(client, limits or Limits())
 
 
@@ -228,12 +238,3 @@ def _mounts(image: Image, where: Reference) -> list[str]:
 
 def _parsed(reference: str | Reference) -> Reference:
     return Reference.parse(reference) if isinstance(reference, str) else reference
-
-
-@contextlib.contextmanager
-def _client(where: Reference, options: Options | None, *, push: bool = False) -> Iterator[Client]:
-    client = Client(where.registry, where.repository, options or Options(), push=push)
-    try:
-        yield client
-    finally:
-        client.close()

@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Know no credentials of whoever runs the tests, and no proxy."""
+    """Know no credentials of whoever runs the tests, no proxy and no mirror."""
     for name in (
         "REGISTRY_AUTH_FILE",
+        "CONTAINERS_REGISTRIES_CONF",
+        "OVERLAYKIT_MIRRORS",
         "XDG_CONFIG_HOME",
         *(f"{kind}_proxy" for kind in ("http", "https", "all", "no")),
     ):
         for one in (name, name.upper()):
             monkeypatch.delenv(one, raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("OVERLAYKIT_REGISTRIES_CONF", "/dev/null")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
 
