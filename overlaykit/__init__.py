@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from .errors import RegistryError as RegistryError
     from .errors import RegistryUnavailableError as RegistryUnavailableError
     from .errors import RemovalVetoedError as RemovalVetoedError
+    from .errors import RunError as RunError
+    from .errors import RuntimeNotFoundError as RuntimeNotFoundError
     from .errors import SnapshotDamagedError as SnapshotDamagedError
     from .errors import SnapshotKindError as SnapshotKindError
     from .errors import StoreAccessError as StoreAccessError
@@ -109,6 +111,8 @@ _NAMES = {
         "RegistryError",
         "RegistryUnavailableError",
         "RemovalVetoedError",
+        "RunError",
+        "RuntimeNotFoundError",
         "SnapshotDamagedError",
         "SnapshotKindError",
         "StoreAccessError",

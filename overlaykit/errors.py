@@ -42,6 +42,8 @@ __all__ = [
     "RegistryError",
     "RegistryUnavailableError",
     "RemovalVetoedError",
+    "RunError",
+    "RuntimeNotFoundError",
     "SnapshotDamagedError",
     "SnapshotKindError",
     "StoreAccessError",
@@ -379,3 +381,28 @@ class RegistryConfigError(RegistryError, ValueError):
     """A mirror, or a file that says where registries are, is not what it should be (EINVAL)."""
 
     code = errno.EINVAL
+
+
+class RuntimeNotFoundError(UnsupportedError):
+    """There is no program here that runs containers, or not the one that was asked for (ENOTSUP).
+
+    :param tried: the names that were looked for.
+    """
+
+    def __init__(self, message: str, *, tried: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.tried = tuple(tried)
+
+
+class RunError(OverlaykitError, ChildProcessError):
+    """A container's process cannot be started (ECHILD).
+
+    :param exit_code: what a shell, and Docker, would end with: 127 where there is no such program, 126 where it cannot
+        be executed, 125 for everything else.
+    """
+
+    code = errno.ECHILD
+
+    def __init__(self, message: str, *, exit_code: int = 125) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

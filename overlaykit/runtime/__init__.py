@@ -1,0 +1,66 @@
+"""Running containers: an image's configuration becomes an OCI bundle, and crun or runc runs it.
+
+What a name needs is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._bundle import Bundle
+    from ._runner import Runner, RunningProcess
+    from ._values import (
+        BindMount,
+        FileMount,
+        Limits,
+        Network,
+        ProcessSpec,
+        RunMount,
+        RunOptions,
+        Stdio,
+        TmpfsMount,
+    )
+
+__all__ = [
+    "BindMount",
+    "Bundle",
+    "FileMount",
+    "Limits",
+    "Network",
+    "ProcessSpec",
+    "RunMount",
+    "RunOptions",
+    "Runner",
+    "RunningProcess",
+    "Stdio",
+    "TmpfsMount",
+]
+
+_LATER = {
+    "BindMount": "_values",
+    "Bundle": "_bundle",
+    "FileMount": "_values",
+    "Limits": "_values",
+    "Network": "_values",
+    "ProcessSpec": "_values",
+    "RunMount": "_values",
+    "RunOptions": "_values",
+    "Runner": "_runner",
+    "RunningProcess": "_runner",
+    "Stdio": "_values",
+    "TmpfsMount": "_values",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,44 @@
+"""A bundle: what the OCI runtime specification calls a root file system with its ``config.json``.
+
+Nothing of it is on a disk. A runner makes a tmpfs over :attr:`Bundle.place` in a mount namespace of its own, and in it
+``config.json``, ``rootfs``, ``files/N`` and ``mounts/N``, to whose absolute paths the document refers. So there is
+nothing to clean up, whoever is killed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._values import FileMount, Limits
+
+__all__ = ["Bundle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What a runner starts.
+
+    :param id: a name for the container that no other one has.
+    :param place: an empty directory of this machine, that bundles may share: each covers it, for itself alone.
+    :param root: a descriptor of the root directory; a detached mount or any other directory. It is cloned where the
+        kernel can (Linux 6.15), so that it can be run in again, and moved where it cannot.
+    :param config: the document of ``config.json`` (OCI runtime specification 1.0).
+    :param files: what becomes ``files/N``.
+    :param sources: descriptors of what becomes ``mounts/N``.
+    :param limits: for runners that make the cgroup themselves; ``config`` has them too.
+    :param rootless: the caller has no privileges: the runner begins with a user namespace in which the caller's user
+        and group are 0 and there are no others.
+    """
+
+    id: str
+    place: str
+    root: int
+    config: Mapping[str, Any]
+    files: tuple[FileMount, ...] = ()
+    sources: tuple[int, ...] = ()
+    limits: Limits | None = None
+    rootless: bool = False
