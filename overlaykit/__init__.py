@@ -61,7 +61,10 @@ if TYPE_CHECKING:
     from .image import Container as Container
     from .image import Image as Image
     from .image import ImageStore as ImageStore
-    from .image import open_store as open_store
+    from .runtime import ContainerStore as ContainerStore
+    from .runtime import RunnableContainer as RunnableContainer
+    from .runtime import RunOptions as RunOptions
+    from .runtime import open_store as open_store
     from .store import Store as Store
     from .store import Working as Working
     from .tree import RenameFlag as RenameFlag
@@ -125,7 +128,8 @@ _NAMES = {
         "UnknownDriverError",
         "UnsupportedError",
     ),
-    "image": ("Container", "Image", "ImageStore", "open_store"),
+    "image": ("Container", "Image", "ImageStore"),
+    "runtime": ("ContainerStore", "RunOptions", "RunnableContainer", "open_store"),
     "store": ("Store", "Working"),
     "tree": ("RenameFlag", "Tree", "TreeEntry", "TreePath"),
 }

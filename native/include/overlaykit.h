@@ -13,6 +13,7 @@
 #include "../cdef/btrfs.h"
 #include "../cdef/copy.h"
 #include "../cdef/differ.h"
+#include "../cdef/launch.h"
 #include "../cdef/mount.h"
 #include "../cdef/open.h"
 #include "../cdef/scan.h"

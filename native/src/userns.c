@@ -85,7 +85,7 @@ static int write_file(const char *path, const char *text, int length)
     return error;
 }
 
-static int map_ids(const struct run *run)
+int ok_map_ids(unsigned uid, unsigned gid)
 {
     char line[32];
     int error;
@@ -95,10 +95,10 @@ static int map_ids(const struct run *run)
     error = write_file("/proc/self/setgroups", "deny", 4);
     if (error && error != -ENOENT)
         return error;
-    error = write_file("/proc/self/uid_map", line, map_line(line, run->uid));
+    error = write_file("/proc/self/uid_map", line, map_line(line, uid));
     if (error)
         return error;
-    return write_file("/proc/self/gid_map", line, map_line(line, run->gid));
+    return write_file("/proc/self/gid_map", line, map_line(line, gid));
 }
 
 static int child(void *argument)
@@ -111,7 +111,7 @@ static int child(void *argument)
     if (run->own_memory)
         syscall(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
     if (run->user) {
-        error = map_ids(run);
+        error = ok_map_ids(run->uid, run->gid);
         if (error)
             run->step = OK_STEP_MAPPING;
     }

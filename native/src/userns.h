@@ -20,4 +20,8 @@ int ok_needs_own_memory(void);
 void *ok_shared_alloc(unsigned long size, int own_memory);
 void ok_shared_free(void *memory, unsigned long size, int own_memory);
 
+/* Makes an id of the caller's and a group of the caller's 0 in the user namespace that the calling process has just begun, and
+ * does system calls alone. */
+int ok_map_ids(unsigned uid, unsigned gid);
+
 #endif

@@ -176,9 +176,9 @@ def make_container(store: ImageStore, image: Image, name: str | None, *, kept: b
     key = os.urandom(6).hex() if name is None else name
     with store.adding():
         if kept:
-            return Container(store, store.prepare(key, image.top, labels=labels))
+            return store.container_type(store, store.prepare(key, image.top, labels=labels))
         working = store.snapshot(image.top, key=key, labels=labels)
-        return Container(store, working.info, working)
+        return store.container_type(store, working.info, working)
 
 
 def open_container(store: ImageStore, name: str) -> Container:
@@ -189,7 +189,7 @@ def open_container(store: ImageStore, name: str) -> Container:
         info = None
     if info is None or info.kind is not SnapshotKind.ACTIVE or _IMAGE not in info.labels:
         raise errors.NotFoundError(f"there is no container {name[:300]!r}: overlaykit ps lists those that there are")
-    return Container(store, info)
+    return store.container_type(store, info)
 
 
 def containers(store: ImageStore) -> Iterator[ContainerInfo]:

@@ -250,6 +250,13 @@ class ImageStore(Store):
 
     # -- containers --------------------------------------------------------------------------------------------------
 
+    @property
+    def container_type(self) -> type[Container]:
+        """What its containers are; for stores whose containers do more."""
+        from ._container import Container
+
+        return Container
+
     def container(self, image: str | Image, name: str | None = None) -> Container:
         """Make a container for the length of a ``with``: leaving that removes it.
 

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from ._btrfs import create_subvolume, delete_subvolume, is_btrfs, is_subvolume, snapshot_subvolume
     from ._copy import CopyProgress, CopyResult, copy_tree
     from ._differ import Difference, DifferenceFlag, differ
+    from ._launch import LaunchFile, join, launch
     from ._mount import (
         MAX_LOWERS,
         MountMethod,
         attach,
         clone_directory,
         is_mount_admin,
+        is_overlay,
         overlay_mount,
         overlay_mount_pair,
         set_readonly,
@@ -51,6 +53,7 @@ __all__ = [
     "Difference",
     "DifferenceFlag",
     "IdRange",
+    "LaunchFile",
     "MountMethod",
     "Scan",
     "ScanEntry",
@@ -67,7 +70,10 @@ __all__ = [
     "enter_user_namespace",
     "is_btrfs",
     "is_mount_admin",
+    "is_overlay",
     "is_subvolume",
+    "join",
+    "launch",
     "openat2",
     "overlay_mount",
     "overlay_mount_pair",
@@ -88,6 +94,9 @@ _LATER = {
     "Difference": "_differ",
     "DifferenceFlag": "_differ",
     "IdRange": "_userns",
+    "LaunchFile": "_launch",
+    "join": "_launch",
+    "launch": "_launch",
     "MAX_LOWERS": "_mount",
     "MountMethod": "_mount",
     "RESOLVE_BENEATH": "_open",
@@ -109,6 +118,7 @@ _LATER = {
     "enter_user_namespace": "_userns",
     "is_btrfs": "_btrfs",
     "is_mount_admin": "_mount",
+    "is_overlay": "_mount",
     "is_subvolume": "_btrfs",
     "openat2": "_open",
     "overlay_mount": "_mount",

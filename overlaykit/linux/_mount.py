@@ -29,6 +29,7 @@ __all__ = [
     "attach",
     "clone_directory",
     "is_mount_admin",
+    "is_overlay",
     "overlay_mount",
     "overlay_mount_pair",
     "set_readonly",
@@ -61,6 +62,14 @@ def is_mount_admin() -> bool:
     :raises UnsupportedError: the native module is missing.
     """
     return check(load().lib.ok_is_mount_admin()) == 1
+
+
+def is_overlay(fd: int) -> bool:
+    """Tell whether a descriptor is of something in an overlay mount, whoever made it.
+
+    :raises UnsupportedError: the native module is missing.
+    """
+    return check(load().lib.ok_is_overlay(fd)) == 1
 
 
 def overlay_mount(

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._bundle import Bundle
+    from ._find import find_runner
     from ._runner import Runner, RunningProcess
+    from ._seccomp_bpf import compile_seccomp
+    from ._start import process_in, start
+    from ._store import ContainerStore, RunnableContainer, open_store
     from ._values import (
         BindMount,
         FileMount,
@@ -26,21 +30,35 @@ if TYPE_CHECKING:
 __all__ = [
     "BindMount",
     "Bundle",
+    "ContainerStore",
     "FileMount",
     "Limits",
     "Network",
     "ProcessSpec",
     "RunMount",
     "RunOptions",
+    "RunnableContainer",
     "Runner",
     "RunningProcess",
     "Stdio",
     "TmpfsMount",
+    "compile_seccomp",
+    "find_runner",
+    "open_store",
+    "process_in",
+    "start",
 ]
 
 _LATER = {
     "BindMount": "_values",
     "Bundle": "_bundle",
+    "ContainerStore": "_store",
+    "compile_seccomp": "_seccomp_bpf",
+    "find_runner": "_find",
+    "open_store": "_store",
+    "process_in": "_start",
+    "RunnableContainer": "_store",
+    "start": "_start",
     "FileMount": "_values",
     "Limits": "_values",
     "Network": "_values",

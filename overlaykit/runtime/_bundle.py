@@ -7,13 +7,15 @@ nothing to clean up, whoever is killed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from ._values import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._values import FileMount, Limits
+    from ._values import FileMount
 
 __all__ = ["Bundle"]
 
@@ -40,5 +42,5 @@ class Bundle:
     config: Mapping[str, Any]
     files: tuple[FileMount, ...] = ()
     sources: tuple[int, ...] = ()
-    limits: Limits | None = None
+    limits: Limits = field(default_factory=Limits)
     rootless: bool = False

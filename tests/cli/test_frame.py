@@ -191,6 +191,8 @@ def test_every_error_of_the_library_has_its_exit_code() -> None:
         "PluginError": 1,
         "ReadOnlyError": 9,
         "RemovalVetoedError": 10,
+        "RunError": 1,
+        "RuntimeNotFoundError": 6,
         "SnapshotDamagedError": 8,
         "SnapshotKindError": 7,
         "StoreAccessError": 10,

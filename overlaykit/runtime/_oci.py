@@ -1,0 +1,242 @@
+"""crun and runc: programs that run a bundle by the OCI runtime specification."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import signal
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from .. import errors, linux
+from ._cgroup import ROOT, Cgroup, is_unified
+from ._config import process_section
+from ._process import HostProcess
+from ._seccomp_bpf import compile_seccomp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._bundle import Bundle
+    from ._runner import RunningProcess
+    from ._values import ProcessSpec, Stdio
+
+__all__ = ["OciRunner"]
+
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+"""The runtime's own: it must not depend on the caller's."""
+
+
+class OciRunner:
+    """A runtime with crun's and runc's command line.
+
+    It is the first process of a process namespace around the container: killing it, by whatever signal and whoever
+    does it, leaves nothing of the container, nor of its mounts.
+
+    :param name: ``"crun"`` or ``"runc"``.
+    :param path: the program.
+    """
+
+    def __init__(self, name: str, path: str) -> None:
+        self.name = name
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path}>"
+
+    def start(self, bundle: Bundle, stdio: Stdio) -> RunningProcess:
+        """See :meth:`Runner.start`."""
+        with ExitStack() as held:
+            document = dict(bundle.config)
+            words: list[str] = []
+            hide = None
+            descriptors: list[int] = []
+            if self.name == "crun":
+                # crun takes no machine with both versions of cgroups, and makes more of them than are needed.
+                document["linux"] = _without(document["linux"], "resources", "cgroupsPath")
+                words = ["--cgroup-manager=disabled"]
+                hide = None if is_unified() else ROOT
+                if not bundle.rootless:
+                    group = held.enter_context(Cgroup(bundle.id, bundle.limits))
+                    descriptors = group.descriptors
+                    if not group.guards_devices:
+                        document["process"] = _without_mknod(document["process"])
+                elif bundle.limits:
+                    _warn_rootless()
+                _add_program(document)
+            elif bundle.rootless:
+                document["linux"] = _without(document["linux"], "resources", "cgroupsPath")
+                words = ["--rootless=true"]
+                if bundle.limits:
+                    _warn_rootless()
+            log_read, log_write = os.pipe2(os.O_CLOEXEC)
+            held.callback(os.close, log_read)
+            try:
+                pid = linux.launch(
+                    [
+                        self.path,
+                        f"--root={bundle.place}/state",
+                        f"--log=/proc/self/fd/{log_write}",
+                        "--log-format=json",
+                        *words,
+                        "run",
+                        f"--bundle={bundle.place}",
+                        bundle.id,
+                    ],
+                    environment=_ENVIRONMENT,
+                    place=bundle.place,
+                    root=bundle.root,
+                    sources=bundle.sources,
+                    files=[
+                        linux.LaunchFile("config.json", json.dumps(document).encode("utf-8", "surrogateescape")),
+                        *(
+                            linux.LaunchFile(f"files/{number}", one.data, one.mode, one.uid, one.gid)
+                            for number, one in enumerate(bundle.files)
+                        ),
+                    ],
+                    hide=hide,
+                    cgroups=descriptors,
+                    stdio=(stdio.stdin, stdio.stdout, stdio.stderr),
+                    keep=[log_write],
+                    user_namespace=bundle.rootless,
+                )
+            except OSError as error:
+                raise errors.RunError(
+                    f"the container cannot be started: {error.strerror}" + _named(error), exit_code=125
+                ) from error
+            finally:
+                os.close(log_write)
+            process = OciProcess(self, bundle, pid, log_read)
+            process.held = held.pop_all()
+        return process
+
+
+class OciProcess(HostProcess):
+    """A container's first process, or one more in it."""
+
+    def __init__(self, runner: OciRunner, bundle: Bundle, pid: int, log: int) -> None:
+        self._runner = runner
+        self._bundle = bundle
+        self._log = log
+        self.held = ExitStack()
+        super().__init__(pid, self._finished)
+
+    def _finished(self, code: int) -> int:
+        """Tell a failure of the runtime, which it logs, from one of the program."""
+        said = _errors(self._log)
+        if said and code not in (0, 128 + signal.SIGKILL):
+            raise _failure(self._runner.name, said, self._bundle)
+        return code
+
+    def exec(self, process: ProcessSpec, stdio: Stdio) -> RunningProcess:
+        """See :meth:`RunningProcess.exec`."""
+        bundle, runner = self._bundle, self._runner
+        with ExitStack() as held:
+            log_read, log_write = os.pipe2(os.O_CLOEXEC)
+            held.callback(os.close, log_read)
+            with os.fdopen(log_write, "wb"), os.fdopen(os.memfd_create("process"), "wb") as document:
+                document.write(json.dumps(process_section(process)).encode("utf-8", "surrogateescape"))
+                document.flush()
+                words = [
+                    runner.path,
+                    f"--root={bundle.place}/state",
+                    f"--log=/proc/self/fd/{log_write}",
+                    "--log-format=json",
+                    "exec",
+                    f"--process=/proc/self/fd/{document.fileno()}",
+                    bundle.id,
+                ]
+                try:
+                    pid = linux.join(
+                        self._fd,
+                        words,
+                        environment=_ENVIRONMENT,
+                        stdio=(stdio.stdin, stdio.stdout, stdio.stderr),
+                        keep=[log_write, document.fileno()],
+                        user_namespace=bundle.rootless,
+                    )
+                except OSError as error:
+                    raise errors.RunError(
+                        f"nothing can be started in the container {bundle.id}: {error.strerror}"
+                        + ("; it has ended" if isinstance(error, ProcessLookupError) else "")
+                    ) from error
+            running = OciProcess(runner, bundle, pid, log_read)
+            running.held = held.pop_all()
+        return running
+
+    def close(self) -> None:
+        """See :meth:`RunningProcess.close`."""
+        super().close()
+        self.held.close()
+
+
+def _without(section: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in section.items() if name not in names}
+
+
+def _without_mknod(process: dict[str, Any]) -> dict[str, Any]:
+    """Where no cgroup keeps a container from devices, it makes none."""
+    kinds = {kind: [one for one in names if one != "CAP_MKNOD"] for kind, names in process["capabilities"].items()}
+    return {**process, "capabilities": kinds}
+
+
+def _add_program(document: dict[str, Any]) -> None:
+    """Give crun the seccomp program ready made (crun(1), ``run.oci.seccomp_bpf_data``).
+
+    The section stays: a crun that does not know the annotation makes the program of it, and the container is as safe.
+    """
+    section = document["linux"].get("seccomp")
+    program = None if section is None else compile_seccomp(section, os.uname().machine)
+    if program is not None:
+        data = base64.b64encode(program).decode()
+        document["annotations"] = {**document.get("annotations", {}), "run.oci.seccomp_bpf_data": data}
+
+
+def _warn_rootless() -> None:
+    import warnings
+
+    warnings.warn(
+        "the limits do not hold: without root no cgroup can be made here; run it as root for limits",
+        RuntimeWarning,
+        stacklevel=5,
+    )
+
+
+def _named(error: OSError) -> str:
+    return f": {error.filename}" if error.filename else ""
+
+
+def _errors(log: int) -> list[str]:
+    os.set_blocking(log, False)
+    text = b""
+    with contextlib.suppress(BlockingIOError):
+        while chunk := os.read(log, 65536):
+            text += chunk
+    found = []
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if entry.get("level") in ("error", "fatal"):
+                found.append(" ".join(str(entry.get("msg", "")).split()))
+    return found
+
+
+_REASONS: tuple[tuple[Callable[[str], bool], int], ...] = (
+    (lambda text: "executable file" in text and "not found" in text, 127),
+    (lambda text: "no such file or directory" in text and ("exec" in text or "open executable" in text), 127),
+    (lambda text: "permission denied" in text and "exec" in text, 126),
+    (lambda text: "exec format error" in text or "is a directory" in text, 126),
+)
+
+
+def _failure(name: str, said: list[str], bundle: Bundle) -> errors.RunError:
+    text = " ".join(said)
+    program = str(bundle.config["process"]["args"][0])[:200]
+    code = next((code for fits, code in _REASONS if fits(text.lower())), 125)
+    if code == 127:
+        return errors.RunError(f"there is no program {program!r} in the image: look at its PATH", exit_code=code)
+    if code == 126:
+        return errors.RunError(f"{program!r} cannot be executed: {name} says: {text[:500]}", exit_code=code)
+    return errors.RunError(f"the container cannot be started: {name} says: {text[:500]}", exit_code=code)

@@ -1,0 +1,106 @@
+"""A process of this machine that stands for one in a container."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["HostProcess"]
+
+
+class HostProcess:
+    """A child of this process, waited for without polling. Its methods may be called from several threads.
+
+    :param pid: its process id.
+    :param ended: called once with its exit code when it has been waited for; returns the one to tell, or raises.
+    """
+
+    def __init__(self, pid: int, ended: Callable[[int], int] | None = None) -> None:
+        self._pid = pid
+        self._ended = ended
+        self._returncode: int | None = None
+        self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+        self._fd = os.pidfd_open(pid)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._pid
+
+    @property
+    def returncode(self) -> int | None:
+        """See :attr:`RunningProcess.returncode`."""
+        if self._returncode is None and self._ready(0):
+            self._collect()
+        return self._returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """See :meth:`RunningProcess.wait`."""
+        if self._returncode is None:
+            if not self._ready(timeout):
+                import subprocess
+
+                raise subprocess.TimeoutExpired([str(self._pid)], timeout or 0.0)
+            self._collect()
+        if self._failure is not None:
+            raise self._failure
+        assert self._returncode is not None
+        return self._returncode
+
+    def _ready(self, timeout: float | None) -> bool:
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+
+    def _collect(self) -> None:
+        with self._lock:
+            if self._returncode is not None:
+                return
+            status = os.waitpid(self._pid, 0)[1]
+            code = os.waitstatus_to_exitcode(status)
+            code = 128 - code if code < 0 else code
+            if self._ended is not None:
+                try:
+                    code = self._ended(code)
+                except OSError as error:
+                    self._failure = error
+            self._returncode = code
+
+    def signal(self, number: int) -> None:
+        """See :meth:`RunningProcess.signal`."""
+        with self._lock:
+            if self._returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._fd, number)
+
+    def kill(self) -> None:
+        """See :meth:`RunningProcess.kill`."""
+        self.signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """See :meth:`RunningProcess.close`."""
+        if self._fd < 0:
+            return
+        if self._returncode is None:
+            self.kill()
+            self._collect()
+        os.close(self._fd)
+        self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
