@@ -12,6 +12,7 @@ from ._digest import check_digest, digest_of, new_hash, split_digest
 
 if TYPE_CHECKING:
     from ._apply import Applied, Restart, apply_layer
+    from ._below import LowerTree
     from ._channel import Channel, Closed
     from ._compress import CompressedWriter, Output, compressed
     from ._diff import WrittenLayer, write_layer
@@ -27,6 +28,7 @@ __all__ = [
     "Compression",
     "LayerStream",
     "Limits",
+    "LowerTree",
     "Output",
     "Restart",
     "StreamResult",
@@ -49,6 +51,7 @@ _LATER = {
     "Compression": "_inflate",
     "LayerStream": "_stream",
     "Limits": "_limits",
+    "LowerTree": "_below",
     "Output": "_compress",
     "Restart": "_apply",
     "StreamResult": "_stream",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..driver import LayerWriter
-    from ..tree import Tree
+    from ._below import LowerTree
     from ._limits import Limits
     from ._tar import TarEntry
 
@@ -65,7 +65,7 @@ class Restart(Exception):
 def apply_layer(
     chunks: Iterable[bytes | memoryview],
     writer: LayerWriter,
-    lower: Callable[[], Tree] | None,
+    lower: Callable[[], LowerTree] | None,
     *,
     limits: Limits,
     hidden: Iterable[bytes] | None = None,
@@ -115,7 +115,9 @@ class _LoopError(Exception):
 
 
 class _Machine:
-    def __init__(self, writer: LayerWriter, lower: Callable[[], Tree] | None, limits: Limits, *, final: bool) -> None:
+    def __init__(
+        self, writer: LayerWriter, lower: Callable[[], LowerTree] | None, limits: Limits, *, final: bool
+    ) -> None:
         self._writer = writer
         self._lower = Below(lower)
         self._limits = limits

@@ -5,17 +5,32 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..driver import NodeAttributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..tree import Tree
     from ._nodes import Node
 
-__all__ = ["Below"]
+__all__ = ["Below", "LowerTree"]
+
+
+class LowerTree(Protocol):
+    """What applying a layer asks of the layers below; a :class:`~overlaykit.tree.Tree` is one."""
+
+    def stat(self, path: str | bytes = "", *, follow_symlinks: bool = True) -> os.stat_result:
+        """Stat a path; ``FileNotFoundError`` where there is none."""
+
+    def readlink(self, path: str | bytes) -> str:
+        """Return the target of a symbolic link."""
+
+    def listxattr(self, path: str | bytes = "", *, follow_symlinks: bool = True) -> list[str]:
+        """Return the names of the extended attributes."""
+
+    def getxattr(self, path: str | bytes, name: str, *, follow_symlinks: bool = True) -> bytes:
+        """Return an extended attribute."""
 
 
 class Below:
@@ -24,15 +39,15 @@ class Below:
     :param open: returns their merged tree; called once, when it is first looked at.
     """
 
-    def __init__(self, open: Callable[[], Tree] | None) -> None:
+    def __init__(self, open: Callable[[], LowerTree] | None) -> None:
         self._open = open
-        self._opened: Tree | None = None
+        self._opened: LowerTree | None = None
 
     def __bool__(self) -> bool:
         return self._open is not None
 
     @property
-    def _tree(self) -> Tree:
+    def _tree(self) -> LowerTree:
         # Opening may wait for another layer: functools.cached_property holds a lock of all instances meanwhile.
         if self._opened is None:
             assert self._open is not None

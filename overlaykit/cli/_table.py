@@ -60,6 +60,8 @@ COMMANDS = (
     Command("history", "IMAGE", "list the instructions that made it", _IMAGES),
     Command("tag", "IMAGE NAME...", "give an image further names", _IMAGES),
     Command("rmi", "IMAGE...", "take names away, and what nobody uses then", _IMAGES),
+    Command("tree", "IMAGE|CONTAINER", "draw its layers, and what each does", _IMAGES),
+    Command("explore", "IMAGE|CONTAINER", "find what layers waste; a page; a check", _IMAGES),
     Command("layers", "", "say who shares which layer, and what that saves", _IMAGES),
     Command("prune", "", "remove what nothing uses", _IMAGES),
     Command("create", "IMAGE [NAME]", "make a container", _IMAGES),

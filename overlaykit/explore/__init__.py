@@ -1,0 +1,85 @@
+"""Looking at an image layer by layer: what each adds, changes and removes, and which bytes are wasted.
+
+Everything comes when a name is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._analyse import analyse
+    from ._document import as_document, aspect_names
+    from ._groups import WasteGroup, group_waste, instruction_text
+    from ._model import (
+        Analysis,
+        Cause,
+        DirectoryTotal,
+        Duplicate,
+        Entry,
+        EntryChange,
+        LayerReport,
+        Step,
+        Waste,
+        path_text,
+    )
+    from ._rules import Broken, Rules, parse_bytes, read_rules
+
+__all__ = [
+    "Analysis",
+    "Broken",
+    "Cause",
+    "DirectoryTotal",
+    "Duplicate",
+    "Entry",
+    "EntryChange",
+    "LayerReport",
+    "Rules",
+    "Step",
+    "Waste",
+    "WasteGroup",
+    "analyse",
+    "as_document",
+    "aspect_names",
+    "group_waste",
+    "instruction_text",
+    "parse_bytes",
+    "path_text",
+    "read_rules",
+]
+
+_LATER = {
+    "Analysis": "_model",
+    "Broken": "_rules",
+    "Cause": "_model",
+    "DirectoryTotal": "_model",
+    "Duplicate": "_model",
+    "Entry": "_model",
+    "EntryChange": "_model",
+    "LayerReport": "_model",
+    "Rules": "_rules",
+    "Step": "_model",
+    "Waste": "_model",
+    "WasteGroup": "_groups",
+    "analyse": "_analyse",
+    "as_document": "_document",
+    "aspect_names": "_document",
+    "group_waste": "_groups",
+    "instruction_text": "_groups",
+    "parse_bytes": "_rules",
+    "path_text": "_model",
+    "read_rules": "_rules",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
