@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._bundle import Bundle
+    from ._detached import DetachedContainer, DetachedOptions, ExecSession, container_states, run_detached
+    from ._detached_store import sweep
     from ._find import find_runner
+    from ._logs import LogEntry, LogLimits
+    from ._relay import PtyEnd, Relay, SocketEnd
     from ._runner import Runner, RunningProcess
     from ._seccomp_bpf import compile_seccomp
+    from ._signals import parse_signal
     from ._start import process_in, start
+    from ._state import ContainerState, Status
     from ._store import ContainerStore, RunnableContainer, open_store
+    from ._terminal import open_terminal, size_of
+    from ._terminal_keys import DEFAULT_DETACH, parse_keys
+    from ._times import format_time, parse_moment
     from ._values import (
         BindMount,
         FileMount,
@@ -28,28 +37,68 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "DEFAULT_DETACH",
     "BindMount",
     "Bundle",
+    "ContainerState",
     "ContainerStore",
+    "DetachedContainer",
+    "DetachedOptions",
+    "ExecSession",
     "FileMount",
     "Limits",
+    "LogEntry",
+    "LogLimits",
     "Network",
     "ProcessSpec",
+    "PtyEnd",
+    "Relay",
     "RunMount",
     "RunOptions",
     "RunnableContainer",
     "Runner",
     "RunningProcess",
+    "SocketEnd",
+    "Status",
     "Stdio",
     "TmpfsMount",
     "compile_seccomp",
+    "container_states",
     "find_runner",
+    "format_time",
     "open_store",
+    "open_terminal",
+    "parse_keys",
+    "parse_moment",
+    "parse_signal",
     "process_in",
+    "run_detached",
+    "size_of",
     "start",
+    "sweep",
 ]
 
 _LATER = {
+    "parse_moment": "_times",
+    "format_time": "_times",
+    "parse_keys": "_terminal_keys",
+    "DEFAULT_DETACH": "_terminal_keys",
+    "size_of": "_terminal",
+    "open_terminal": "_terminal",
+    "Status": "_state",
+    "ContainerState": "_state",
+    "parse_signal": "_signals",
+    "SocketEnd": "_relay",
+    "Relay": "_relay",
+    "PtyEnd": "_relay",
+    "LogLimits": "_logs",
+    "LogEntry": "_logs",
+    "sweep": "_detached_store",
+    "run_detached": "_detached",
+    "container_states": "_detached",
+    "ExecSession": "_detached",
+    "DetachedOptions": "_detached",
+    "DetachedContainer": "_detached",
     "BindMount": "_values",
     "Bundle": "_bundle",
     "ContainerStore": "_store",

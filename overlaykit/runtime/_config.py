@@ -84,8 +84,10 @@ def process_section(process: ProcessSpec) -> dict[str, Any]:
     names = list(process.capabilities)
     # As Docker has it: root has them; who is not root may gain them by set-uid programs and file capabilities.
     own = names if process.uid == 0 else []
+    size = process.size if process.terminal else None
     return {
         "terminal": process.terminal,
+        **({} if size is None else {"consoleSize": {"height": size[0], "width": size[1]}}),
         "user": {"uid": process.uid, "gid": process.gid, "additionalGids": list(process.groups)},
         "args": list(process.args),
         "env": [f"{name}={value}" for name, value in process.env.items()],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import errors, linux
 from ._cgroup import ROOT, Cgroup, is_unified
 from ._config import process_section
-from ._process import HostProcess
+from ._process import HostProcess, kill_children
 from ._seccomp_bpf import compile_seccomp
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ class OciProcess(HostProcess):
         self._bundle = bundle
         self._log = log
         self.held = ExitStack()
+        self.joined = False
         super().__init__(pid, self._finished)
 
     def _finished(self, code: int) -> int:
@@ -163,8 +164,15 @@ class OciProcess(HostProcess):
                         + ("; it has ended" if isinstance(error, ProcessLookupError) else "")
                     ) from error
             running = OciProcess(runner, bundle, pid, log_read)
+            running.joined = True
             running.held = held.pop_all()
         return running
+
+    def kill(self) -> None:
+        """See :meth:`RunningProcess.kill`."""
+        # The runtime's own death would only cut what it started in the container loose.
+        if not (self.joined and kill_children(self.pid)):
+            super().kill()
 
     def close(self) -> None:
         """See :meth:`RunningProcess.close`."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["HostProcess"]
+__all__ = ["HostProcess", "kill_children"]
 
 
 class HostProcess:
@@ -104,3 +104,31 @@ class HostProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def kill_children(pid: int) -> bool:
+    """Kill the children of a process.
+
+    :returns: whether there was one.
+    """
+    found = False
+    for child in _children(pid):
+        with contextlib.suppress(ProcessLookupError):
+            descriptor = os.pidfd_open(child)
+            try:
+                # What has this number now is still its child, and not another process that got it meanwhile.
+                if child in _children(pid):
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                    found = True
+            finally:
+                os.close(descriptor)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
+                found += map(int, file.read().split())
+    return found

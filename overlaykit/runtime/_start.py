@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from ._config import Parts, bundle_config
 from ._network import network_files
 from ._seccomp import seccomp_section
 from ._stubs import Stubs
+from ._terminal import size_of
 from ._users import find_user
 from ._values import ProcessSpec, RunOptions, Stdio
 
@@ -84,6 +86,8 @@ def _start(
     rootless = not linux.is_mount_admin()
     hostname = _hostname(options, name)
     process = process_in(tree, options, config, hostname)
+    if process.terminal:
+        process = dataclasses.replace(process, size=size_of((stdio or Stdio()).stdin))
     mounts = (*network_files(options.network, hostname), *options.mounts)
     stubs = Stubs(tree) if stubs is None else stubs
     stubs.enter(process.cwd, mounts, (config.get("Volumes") or ()) if options.volumes else ())

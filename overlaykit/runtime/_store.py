@@ -15,6 +15,7 @@ from ._values import RunOptions, Stdio
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from ..image import Image
     from ._runner import Runner, RunningProcess
@@ -139,20 +140,14 @@ class RunnableContainer(Container):
         from ._start import start
         from ._stubs import Stubs
 
-        place = self._store.path
-        if place is None:
-            raise errors.CapabilityError(
-                "nothing can be run in a store in memory: a process needs a root that is a directory of this machine; "
-                "open a store with a path, with the driver overlayfs or directory",
-                capability="HOST_PATH",
-            )
+        place = self.place
         tree = self.tree
         if self._stubs is None or self._stubs_tree is not tree:
             self._stubs, self._stubs_tree = Stubs(tree), tree
         return start(
             tree,
             options or RunOptions(),
-            place=place / "run",
+            place=place,
             config=self.image_config,
             runner=find_runner(runtime) if runtime is None or isinstance(runtime, str) else runtime,
             stdio=stdio,
@@ -160,6 +155,20 @@ class RunnableContainer(Container):
             stubs=self._stubs,
             fresh=lambda: self._store.tree(self.name),
         )
+
+    @property
+    def place(self) -> Path:
+        """The directory that its processes cover for themselves; see :class:`Bundle`.
+
+        :raises CapabilityError: the store is in memory.
+        """
+        if self._store.path is None:
+            raise errors.CapabilityError(
+                "nothing can be run in a store in memory: a process needs a root that is a directory of this machine; "
+                "open a store with a path, with the driver overlayfs or directory",
+                capability="HOST_PATH",
+            )
+        return self._store.path / "run"
 
     @property
     def image_config(self) -> Mapping[str, Any]:

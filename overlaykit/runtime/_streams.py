@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 from ._values import Stdio
 
 if TYPE_CHECKING:
+    from ._detached import ExecSession
     from ._runner import RunningProcess
 
 __all__ = ["StreamTarget", "Streams", "decode"]
@@ -74,7 +75,7 @@ class Streams:
         while self._theirs:
             os.close(self._theirs.pop())
 
-    def wait(self, process: RunningProcess, timeout: float | None) -> int:
+    def wait(self, process: RunningProcess | ExecSession, timeout: float | None) -> int:
         """Feed and drain the process until it has ended.
 
         :returns: its exit code.

@@ -108,6 +108,7 @@ class ProcessSpec:
     :param capabilities: names as ``CAP_CHOWN``; those that the process has and that programs can gain.
     :param no_new_privileges: set-uid programs gain nothing (``PR_SET_NO_NEW_PRIVS``).
     :param terminal: standard streams are a new terminal of the container's.
+    :param size: the terminal's rows and columns; ``None`` for what the runtime gives it.
     """
 
     args: tuple[str, ...]
@@ -119,6 +120,7 @@ class ProcessSpec:
     capabilities: tuple[str, ...] = ()
     no_new_privileges: bool = False
     terminal: bool = False
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,478 @@
+"""Containers that run on their own: started, looked at, talked to and stopped by whoever opens the store."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .. import errors
+from ._control import Connection
+from ._detached_store import find_state, state_directory, sweep
+from ._logs import LogLimits, LogReader
+from ._signals import parse_signal
+from ._state import ContainerState, Status
+from ._stored_options import options_to_json
+from ._values import RunOptions, Stdio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Self
+
+    from ..image import ContainerInfo, Image
+    from ._logs import LogEntry
+    from ._state import StateDirectory
+    from ._store import ContainerStore
+    from ._streams import StreamTarget
+
+__all__ = ["DetachedContainer", "DetachedOptions", "ExecSession", "container_states", "run_detached"]
+
+
+@dataclass(frozen=True, slots=True)
+class DetachedOptions:
+    """How a container runs that nobody waits for, besides what :class:`RunOptions` say.
+
+    :param interactive: its standard input stays open for who attaches; else it is ``/dev/null``.
+    :param log: how much is kept of what it writes.
+    :param stop_signal: what :meth:`DetachedContainer.stop` sends; ``None`` for the image's ``StopSignal``, or SIGTERM.
+    :param stop_timeout: seconds until it is killed then; negative for never.
+    :param runtime: as :meth:`RunnableContainer.run`.
+    """
+
+    interactive: bool = False
+    log: LogLimits = field(default_factory=LogLimits)
+    stop_signal: str | None = None
+    stop_timeout: float = 10.0
+    runtime: str | None = None
+
+
+def run_detached(
+    store: ContainerStore,
+    image: str | Image,
+    name: str | None = None,
+    options: RunOptions | None = None,
+    *,
+    detached: DetachedOptions | None = None,
+    auto_remove: bool = False,
+    driver_options: Mapping[str, str] | None = None,
+) -> DetachedContainer:
+    """Make a container and run it detached.
+
+    :param auto_remove: remove it when it has ended.
+    :param driver_options: those that the store was opened with, if any.
+    :returns: the container, which runs, or has ended already.
+    :raises NotFoundError: there is no such image.
+    :raises ExistsError: the name is taken.
+    :raises RunError: it cannot be started; there is no container then.
+    """
+    found = store.image(image)
+    document = _document(options or RunOptions(), detached or DetachedOptions())
+    request = _request(store, driver_options) | {
+        "image": found.digest,
+        "name": name,
+        "auto_remove": auto_remove,
+        "document": document,
+    }
+    from ._monitor import launch_monitor
+
+    made = launch_monitor(request, name or found.digest)["name"]
+    return DetachedContainer(store, str(made))
+
+
+def container_states(store: ContainerStore) -> Iterator[tuple[ContainerInfo, ContainerState]]:
+    """Yield all containers, each with what is known of its last run, in the order in which they were made."""
+    from ._detached_store import LABEL_STATE
+
+    labels = {info.key: info.labels for info in store.walk(kind="active", labels={LABEL_STATE: None})}
+    for info in store.containers():
+        directory = find_state(store, labels[info.name]) if info.name in labels else None
+        yield info, ContainerState() if directory is None else directory.read()
+
+
+class DetachedContainer:
+    """A container by its name, whoever started it.
+
+    :raises NotFoundError: there is none of this name.
+    """
+
+    def __init__(self, store: ContainerStore, name: str) -> None:
+        self._store = store
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    @property
+    def status(self) -> ContainerState:
+        """What is known of its last run.
+
+        :raises NotFoundError: the container is gone.
+        """
+        directory = self._directory()
+        return ContainerState() if directory is None else directory.read()
+
+    def start(
+        self,
+        options: RunOptions | None = None,
+        *,
+        detached: DetachedOptions | None = None,
+        driver_options: Mapping[str, str] | None = None,
+    ) -> None:
+        """Run it, detached.
+
+        :param options: how; ``None`` for as it was run before.
+        :raises LayerInUseError: it runs, or its tree is open.
+        :raises RunError: it cannot be started.
+        """
+        info = self._store.open_container(self.name).info
+        if self.status.running:
+            raise errors.LayerInUseError(f"the container {self.name!r} is running already", users=[self.name])
+        if options is not None or detached is not None or self._directory() is None:
+            document = _document(options or RunOptions(), detached or DetachedOptions())
+            state_directory(self._store, info.name).write_document("options.json", document)
+        from ._monitor import launch_monitor
+
+        launch_monitor(_request(self._store, driver_options) | {"name": info.name}, info.name)
+
+    def stop(self, timeout: float | None = None, *, signal: str | int | None = None) -> int:
+        """Ask it to end, and kill it if it does not; one that does not run is left as it is.
+
+        :param timeout: seconds until it is killed; negative for never; ``None`` for its own, 10 by default.
+        :param signal: what is sent first; ``None`` for its own.
+        :returns: its exit code.
+        """
+        number = None if signal is None else parse_signal(signal)
+        return self._until_end({"op": "stop", "timeout": timeout, "signal": number})
+
+    def kill(self, signal: str | int = signal.SIGKILL) -> None:
+        """Send a signal to its first process.
+
+        :raises RunError: it does not run.
+        :raises ValueError: there is no such signal.
+        """
+        number = parse_signal(signal)
+        with self._connect() as connection:
+            connection.send({"op": "signal", "number": number})
+            connection.receive()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended.
+
+        :param timeout: seconds; ``None`` waits as long as it takes.
+        :returns: its exit code, at once where it has ended before; 137 where it was killed with its supervisor.
+        :raises subprocess.TimeoutExpired: it still runs.
+        :raises RunError: it was never run.
+        """
+        return self._until_end({"op": "wait"}, timeout)
+
+    def restart(self, timeout: float | None = None, *, driver_options: Mapping[str, str] | None = None) -> None:
+        """Stop it, if it runs, and start it as before; see :meth:`stop` and :meth:`start`."""
+        if self.status.running:
+            self.stop(timeout)
+        self.start(driver_options=driver_options)
+
+    def remove(self, *, force: bool = False) -> None:
+        """Remove it, with what is known of it.
+
+        :param force: kill it first, if it runs.
+        :raises LayerInUseError: it runs, or its tree is open.
+        """
+        directory = self._directory()
+        if directory is not None and directory.read().running:
+            if not force:
+                raise errors.LayerInUseError(
+                    f"the container {self.name!r} is running: stop it first (overlaykit stop), or remove it by force "
+                    "(overlaykit rm -f)",
+                    users=[self.name],
+                )
+            with contextlib.suppress(errors.RunError):
+                self.stop(0, signal=signal.SIGKILL)
+        with contextlib.suppress(errors.NotFoundError) if force and directory else contextlib.nullcontext():
+            self._store.remove_container(self.name)
+        if directory is not None:
+            directory.remove()
+        sweep(self._store)
+
+    def logs(
+        self,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: int | None = None,
+        until: int | None = None,
+    ) -> Iterator[LogEntry]:
+        """Yield what it wrote.
+
+        :param follow: go on with what it writes, until it ends.
+        :param tail: begin with so many lines before the end.
+        :param since: leave out what was written before; nanoseconds since the epoch.
+        :param until: leave out what was written then and later.
+        """
+        directory = self._directory()
+        if directory is None:
+            return
+        with contextlib.ExitStack() as held:
+            connection = None
+            if follow:
+                # Before the log is read: what is written from now on is told of.
+                with contextlib.suppress(errors.RunError):
+                    connection = held.enter_context(self._connect())
+                    connection.send({"op": "follow"})
+            reader = held.enter_context(LogReader(directory.log, tail=tail, since=since, until=until))
+            yield from reader.entries()
+            while connection is not None:
+                ended = not connection.receive_bytes()
+                yield from reader.entries()
+                if ended or (until is not None and time.time_ns() >= until):
+                    return
+
+    def exec(
+        self,
+        args: Sequence[str],
+        *,
+        stdin: StreamTarget = None,
+        input: str | bytes | None = None,
+        stdout: StreamTarget = None,
+        stderr: StreamTarget = None,
+        capture_output: bool = False,
+        check: bool = False,
+        timeout: float | None = None,
+        text: bool | None = None,
+        encoding: str | None = None,
+        errors: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        user: str | None = None,
+    ) -> subprocess.CompletedProcess[Any]:
+        """Run one more program in it and wait for that, with the habits of :func:`subprocess.run`.
+
+        What is not said is as the container is run: its environment, working directory and user.
+
+        :raises RunError: it does not run, or the program cannot be started.
+        :raises subprocess.CalledProcessError: with ``check``, for a return code that is not 0.
+        :raises subprocess.TimeoutExpired: it took too long, and was killed.
+        """
+        from ._streams import Streams, decode
+
+        if capture_output:
+            if stdout is not None or stderr is not None:
+                raise ValueError("stdout and stderr arguments may not be used with capture_output.")
+            stdout = stderr = subprocess.PIPE
+        if encoding is None and (text or errors is not None):
+            encoding = "utf-8"
+        data = input.encode(encoding or "utf-8", errors or "strict") if isinstance(input, str) else input
+        streams = Streams(data, stdin, stdout, stderr)
+        try:
+            with self.start_exec(args, env=env, cwd=cwd, user=user, stdio=streams.stdio) as session:
+                streams.started()
+                try:
+                    code = streams.wait(session, timeout)
+                except subprocess.TimeoutExpired:
+                    raise subprocess.TimeoutExpired(
+                        list(args), timeout or 0.0, streams.output("stdout"), streams.output("stderr")
+                    ) from None
+            done: subprocess.CompletedProcess[Any] = subprocess.CompletedProcess(
+                list(args),
+                code,
+                decode(streams.output("stdout"), encoding, errors),
+                decode(streams.output("stderr"), encoding, errors),
+            )
+        finally:
+            streams.close()
+        if check:
+            done.check_returncode()
+        return done
+
+    def start_exec(
+        self,
+        args: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        user: str | None = None,
+        terminal: bool = False,
+        stdio: Stdio | None = None,
+        detached: bool = False,
+    ) -> ExecSession:
+        """Start one more program in it.
+
+        :param terminal: it gets a terminal; ``stdio`` are one's own side of another one, see :func:`open_terminal`.
+        :param stdio: its standard streams; by default those of this process.
+        :param detached: let it run on when this process ends; its streams are ``/dev/null``.
+        :returns: what runs; leaving it as a context manager kills that.
+        :raises RunError: it does not run, or the program cannot be started.
+        """
+        options = {"args": list(args), "env": dict(env or {}), "cwd": cwd, "user": user, "terminal": terminal}
+        message = {"op": "exec", "options": options, "detached": detached}
+        connection = self._connect()
+        try:
+            with contextlib.ExitStack() as held:
+                streams = [] if detached else _descriptors(stdio or Stdio(), held)
+                connection.send(message, streams)
+            answer = connection.receive()
+            if answer is None:
+                raise errors.RunError(f"the container {self.name!r} has ended")
+        except BaseException:
+            connection.close()
+            raise
+        return ExecSession(connection, int(answer["pid"]), self.name)
+
+    def attach(self) -> tuple[Connection, bool, bool]:
+        """Connect to its standard streams.
+
+        :returns: the connection, whether they are a terminal, and whether it reads its standard input.
+        :raises RunError: it does not run.
+        """
+        connection = self._connect()
+        try:
+            connection.send({"op": "attach"})
+            answer = connection.receive()
+            if answer is None:
+                raise errors.RunError(f"the container {self.name!r} has ended")
+        except BaseException:
+            connection.close()
+            raise
+        return connection, bool(answer["terminal"]), bool(answer["input"])
+
+    def _directory(self) -> StateDirectory | None:
+        container = self._store.open_container(self.name)  # says what there is, if there is none
+        return find_state(self._store, self._store.stat(container.name).labels)
+
+    def _connect(self) -> Connection:
+        directory = self._directory()
+        if directory is None:
+            raise errors.RunError(f"the container {self.name!r} is not running: start it with overlaykit start")
+        return Connection(directory.path, self.name)
+
+    def _until_end(self, message: Mapping[str, Any], timeout: float | None = None) -> int:
+        directory = self._directory()
+        if directory is None:
+            raise errors.RunError(f"the container {self.name!r} was never run: start it with overlaykit start")
+        with contextlib.suppress(errors.RunError), Connection(directory.path, self.name) as connection:
+            connection.send(message)
+            end = None if timeout is None else time.monotonic() + timeout
+            while True:
+                if end is not None:
+                    ready = select.select([connection.socket], [], [], max(0.0, end - time.monotonic()))[0]
+                    if not ready:
+                        raise subprocess.TimeoutExpired([self.name], timeout or 0.0)
+                answer = connection.receive()
+                if answer is None:
+                    break
+                if "exit_code" in answer:
+                    return int(answer["exit_code"])
+        state = directory.read()
+        if state.exit_code is not None:
+            return state.exit_code
+        if state.status is Status.CREATED and directory.path.exists():
+            raise errors.RunError(f"the container {self.name!r} was never run: start it with overlaykit start")
+        # It was to be removed at its end, and is: nothing else is known of one whose supervisor was killed.
+        return _KILLED
+
+
+_KILLED = 128 + signal.SIGKILL
+
+
+class ExecSession:
+    """One more program in a container. Leaving it as a context manager kills what still runs.
+
+    :param pid: the process of this machine that stands for it.
+    """
+
+    def __init__(self, connection: Connection, pid: int, name: str) -> None:
+        self._connection = connection
+        self._name = name
+        self._lock = threading.Lock()
+        self._failure: errors.OverlaykitError | None = None
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def fileno(self) -> int:
+        """Return a descriptor that can be read from once it has ended."""
+        return self._connection.socket.fileno()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended.
+
+        :returns: its exit code.
+        :raises subprocess.TimeoutExpired: it still runs.
+        :raises RunError: it could not be run, or the container has ended.
+        """
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            if self.returncode is None:
+                if timeout is not None and not select.select([self.fileno()], [], [], max(0.0, timeout))[0]:
+                    raise subprocess.TimeoutExpired([self._name], timeout)
+                self.returncode = self._receive()
+            return self.returncode
+
+    def _receive(self) -> int:
+        try:
+            answer = self._connection.receive()
+        except errors.RunError as error:
+            self._failure = error
+            raise
+        # A supervisor that was killed took the container along.
+        return _KILLED if answer is None else int(answer["exit_code"])
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._send(f"s{number}".encode("ascii"))
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.signal(signal.SIGKILL)
+
+    def resized(self) -> None:
+        """Tell it that its terminal has another size now."""
+        self._send(b"w")
+
+    def close(self) -> None:
+        """Let go of it; what still runs, and is not detached, is killed."""
+        self._connection.close()
+
+    def _send(self, packet: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._connection.socket.send(packet)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _descriptors(stdio: Stdio, held: contextlib.ExitStack) -> list[int]:
+    found = []
+    for one in (stdio.stdin, stdio.stdout, stdio.stderr):
+        descriptor = one
+        if one < 0:
+            descriptor = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            held.callback(os.close, descriptor)
+        found.append(descriptor)
+    return found
+
+
+def _document(options: RunOptions, detached: DetachedOptions) -> dict[str, Any]:
+    return {
+        "run": options_to_json(options),
+        "interactive": detached.interactive,
+        "log": dataclasses.asdict(detached.log),
+        "stop_signal": detached.stop_signal,
+        "stop_timeout": detached.stop_timeout,
+        "runner": detached.runtime,
+    }
+
+
+def _request(store: ContainerStore, driver_options: Mapping[str, str] | None) -> dict[str, Any]:
+    from ._detached_store import check_path
+
+    return {"store": check_path(store), "driver_options": dict(driver_options or {})}

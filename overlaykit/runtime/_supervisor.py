@@ -1,0 +1,428 @@
+"""The loop that looks after a running container: its output, its end, and what commands ask of it.
+
+One thread waits for everything at once. Nothing that a client does, or leaves undone, stops it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import errors
+from ._clients import Client, parse_request
+from ._control import error_to_json
+from ._ready import READY_SIGNAL
+from ._signals import parse_signal
+from ._terminal import set_size
+from ._values import Stdio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ._logs import LogWriter, Stream
+    from ._runner import RunningProcess
+    from ._values import ProcessSpec
+
+__all__ = ["Streams", "Supervisor"]
+
+_CHUNK = 64 * 1024
+
+_MOST_INPUT = 256 * 1024
+"""Bytes of input that wait for the container here; what comes after waits with who sends it."""
+
+_IDLE = 0.02
+"""Seconds without output after which the begin of a line is shown: programs that write byte by byte get one record."""
+
+
+@dataclass(slots=True)
+class Streams:
+    """The supervisor's ends of a container's standard streams.
+
+    :param outputs: what it reads, non-blocking.
+    :param input: what it writes to, non-blocking; -1 for none.
+    :param terminal: both are the master of a terminal.
+    """
+
+    outputs: dict[int, Stream]
+    input: int = -1
+    terminal: bool = False
+
+
+@dataclass(slots=True)
+class _Exec:
+    """One more process in the container, and who started it."""
+
+    process: RunningProcess
+    client: Client | None
+    watch: int
+
+
+class Supervisor:
+    """Looks after one container.
+
+    :param process: its first process, which was started by this thread.
+    :param exec_spec: makes the process that a client asks for; with the descriptor of its terminal, if it has one.
+    :param ready: whether the container can be asked something; asked again at each signal.
+    :param started: called once, when it can.
+    :param stop_signal: what :func:`stop` sends first.
+    :param stop_timeout: seconds that follow until it is killed, unless a client says otherwise.
+    """
+
+    def __init__(
+        self,
+        process: RunningProcess,
+        streams: Streams,
+        log: LogWriter,
+        listener: socket.socket,
+        *,
+        exec_spec: Callable[[Mapping[str, Any], int], ProcessSpec],
+        ready: Callable[[], bool],
+        started: Callable[[], None],
+        stop_signal: int = signal.SIGTERM,
+        stop_timeout: float = 10.0,
+    ) -> None:
+        self._process = process
+        self._streams = streams
+        self._log = log
+        self._listener = listener
+        self._exec_spec = exec_spec
+        self._stop_signal = stop_signal
+        self._stop_timeout = stop_timeout
+        self._ready = ready
+        self._started: Callable[[], None] | None = started
+        self._early: list[tuple[Client, bytes, list[int]]] = []
+        self._selector = selectors.DefaultSelector()
+        self._clients: set[Client] = set()
+        self._execs: list[_Exec] = []
+        self._deadline: float | None = None
+        self._flush_at: float | None = None
+        self._input = bytearray()
+        self._input_ends = False
+        self._input_registered = False
+        self._ended = False
+
+    def run(self) -> int:
+        """Look after the container until it has ended, with all its output read.
+
+        :returns: its exit code.
+        :raises RunError: it could not be run.
+        """
+        watch = os.pidfd_open(self._process.pid)
+        try:
+            self._selector.register(watch, selectors.EVENT_READ, self._process_ended)
+            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+            for descriptor in self._streams.outputs:
+                self._selector.register(descriptor, selectors.EVENT_READ, self._reader(descriptor))
+            with self._signals():
+                self._look()
+                while not self._ended:
+                    self._turn()
+        finally:
+            os.close(watch)
+        self._drain()
+        code = self._process.wait()
+        self._begin()
+        return code
+
+    def finish(self, answer: Mapping[str, Any]) -> None:
+        """Tell everybody who waits for the end, and close all that is the supervisor's."""
+        for _, _, descriptors in self._early:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        for one in self._execs:
+            self._end_exec(one)
+        self._execs.clear()
+        for client in list(self._clients):
+            if client.role in ("attach", "wait", "stop"):
+                client.finish(answer)
+            else:
+                client.finish()
+        self._clients.clear()
+        for descriptor in {*self._streams.outputs, self._streams.input} - {-1}:
+            os.close(descriptor)
+        self._selector.close()
+        self._listener.close()
+
+    # -- waiting -----------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        deadlines = [one for one in (self._deadline, self._flush_at) if one is not None]
+        timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        for key, events in self._selector.select(timeout):
+            if key.fileobj in self._selector.get_map():  # what came before may have closed it
+                key.data(events)
+        now = time.monotonic()
+        if self._deadline is not None and now >= self._deadline:
+            self._deadline = None
+            self._process.kill()
+        if self._flush_at is not None and now >= self._flush_at:
+            self._flush_at = None
+            self._log.flush()
+            self._nudge()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Any:
+        """Turn signals to this process into a stop of the container: a machine that shuts down sends SIGTERM."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        before = {one: signal.signal(one, lambda *_: None) for one in (signal.SIGTERM, signal.SIGINT, READY_SIGNAL)}
+        wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+
+        def came(_: int) -> None:
+            numbers = ours.recv(4096)
+            if READY_SIGNAL in numbers:
+                self._look()
+            if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+                self._stop(self._stop_signal, self._stop_timeout)
+
+        self._selector.register(ours, selectors.EVENT_READ, came)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._selector.unregister(ours)
+            ours.close()
+            theirs.close()
+
+    def _process_ended(self, _: int) -> None:
+        self._ended = True
+
+    def _look(self) -> None:
+        if self._started is not None and self._ready():
+            self._begin()
+
+    def _begin(self) -> None:
+        """Do what had to wait until the container runs."""
+        started, self._started = self._started, None
+        if started is not None:
+            started()
+        early, self._early = self._early, []
+        for client, data, descriptors in early:
+            self._hear(client, data, descriptors)
+
+    def _stop(self, number: int, timeout: float) -> None:
+        self._process.signal(number)
+        if timeout >= 0:
+            deadline = time.monotonic() + timeout
+            self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+
+    # -- output ------------------------------------------------------------------------------------------------------
+
+    def _reader(self, descriptor: int) -> Callable[[int], None]:
+        def ready(events: int) -> None:
+            if events & selectors.EVENT_WRITE:
+                self._write_input()
+            if events & selectors.EVENT_READ:
+                self._read_output(descriptor)
+
+        return ready
+
+    def _read_output(self, descriptor: int) -> bool:
+        """Read what there is.
+
+        :returns: whether there may be more.
+        """
+        try:
+            data = os.read(descriptor, _CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:  # EIO: a terminal that nobody has open any more
+            data = b""
+        if not data:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(descriptor)
+            return False
+        stream = self._streams.outputs[descriptor]
+        self._log.write(stream, data)
+        self._flush_at = time.monotonic() + _IDLE if self._log.pending else None
+        packet = (b"1" if stream == "stdout" else b"2") + data
+        for client in list(self._clients):
+            if client.role == "attach":
+                client.send_bytes(packet)
+        self._nudge()
+        return True
+
+    def _nudge(self) -> None:
+        for client in self._clients:
+            if client.role == "follow":
+                client.nudge()
+
+    def _drain(self) -> None:
+        # Whoever could write has ended with the container: all that was written is there.
+        for descriptor in self._streams.outputs:
+            while self._read_output(descriptor):
+                pass
+        self._log.close()
+
+    # -- input -------------------------------------------------------------------------------------------------------
+
+    def _write_input(self) -> None:
+        descriptor = self._streams.input
+        if descriptor < 0:
+            self._input.clear()
+            return
+        try:
+            while self._input:
+                del self._input[: os.write(descriptor, self._input[:_CHUNK])]
+        except BlockingIOError:
+            pass
+        except OSError:  # nobody reads it any more
+            self._input.clear()
+            self._input_ends = True
+        self._watch_input()
+        if not self._input:
+            for client in self._clients:
+                client.pause(False)
+        if self._input_ends and not self._input and not self._streams.terminal:
+            self._streams.input = -1
+            os.close(descriptor)
+
+    def _watch_input(self) -> None:
+        descriptor, wanted = self._streams.input, bool(self._input)
+        if wanted == self._input_registered:
+            return
+        self._input_registered = wanted
+        if self._streams.terminal:
+            with contextlib.suppress(KeyError):  # it has ended
+                events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
+                self._selector.modify(descriptor, events, self._reader(descriptor))
+        elif wanted:
+            self._selector.register(descriptor, selectors.EVENT_WRITE, lambda _: self._write_input())
+        else:
+            self._selector.unregister(descriptor)
+
+    # -- clients -----------------------------------------------------------------------------------------------------
+
+    def _accept(self, _: int) -> None:
+        try:
+            connection, _address = self._listener.accept()
+        except OSError:  # it went away already, or too many are open: it waits
+            return
+        connection.setblocking(False)
+        self._clients.add(Client(connection, self._selector, self._hear, self._client_gone))
+
+    def _client_gone(self, client: Client) -> None:
+        self._clients.discard(client)
+        for one in self._execs:
+            if one.client is client:
+                # Like a foreground run: who is killed leaves nothing behind.
+                one.client = None
+                one.process.kill()
+
+    def _hear(self, client: Client, data: bytes, descriptors: list[int]) -> None:
+        if self._started is not None and not client.closed:
+            self._early.append((client, data, descriptors))
+            return
+        try:
+            if client.closed:
+                return
+            if client.role == "attach":
+                self._hear_attached(client, data)
+            elif client.role == "exec":
+                self._hear_exec(client, data)
+            else:
+                self._answer(client, parse_request(data, descriptors), descriptors)
+        except (errors.OverlaykitError, OSError) as error:
+            self._let_go(client, {"error": error_to_json(error)})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self._let_go(client, {"error": {"kind": "RunError", "message": f"a message is not understood: {error}"}})
+        finally:
+            for one in descriptors:
+                os.close(one)
+
+    def _let_go(self, client: Client, message: Mapping[str, Any]) -> None:
+        self._clients.discard(client)
+        client.finish(message)
+
+    def _answer(self, client: Client, request: Mapping[str, Any], descriptors: list[int]) -> None:
+        operation = request["op"]
+        if operation == "signal":
+            number = int(request["number"])
+            if number == signal.SIGKILL:
+                self._process.kill()
+            else:
+                self._process.signal(number)
+            self._let_go(client, {})
+        elif operation == "stop":
+            number = self._stop_signal if request.get("signal") is None else parse_signal(request["signal"])
+            timeout = request.get("timeout")
+            self._stop(number, self._stop_timeout if timeout is None else float(timeout))
+            client.role = "stop"
+        elif operation in ("wait", "follow"):
+            client.role = operation
+            client.send({})
+        elif operation == "attach":
+            client.role = "attach"
+            client.send({"terminal": self._streams.terminal, "input": self._streams.input >= 0})
+        elif operation == "exec":
+            self._start_exec(client, request, descriptors)
+        else:
+            raise ValueError(f"{operation!r} is no operation")
+
+    def _hear_attached(self, client: Client, data: bytes) -> None:
+        letter, rest = data[:1], data[1:]
+        if letter == b"0" and not self._input_ends:
+            self._input += rest
+            self._write_input()
+            if len(self._input) > _MOST_INPUT:
+                client.pause(True)
+        elif letter == b"e" and not self._streams.terminal:
+            self._input_ends = True
+            self._write_input()
+        elif letter == b"w" and self._streams.terminal:
+            rows, columns = (int(one) for one in rest.split())
+            set_size(self._streams.input, rows, columns)
+            # The runtime's own process: it passes the size on to the terminal in the container.
+            os.kill(self._process.pid, signal.SIGWINCH)
+        elif letter == b"s":
+            self._process.signal(parse_signal(rest.decode("ascii")))
+
+    def _start_exec(self, client: Client, request: Mapping[str, Any], descriptors: list[int]) -> None:
+        detached = bool(request.get("detached"))
+        stdio = Stdio(*descriptors[:3]) if len(descriptors) >= 3 else Stdio(-1, -1, -1)
+        spec = self._exec_spec(request["options"], stdio.stdin)
+        process = self._process.exec(spec, stdio)
+        try:
+            one = _Exec(process, None if detached else client, os.pidfd_open(process.pid))
+        except BaseException:
+            process.close()
+            raise
+        self._execs.append(one)
+        self._selector.register(one.watch, selectors.EVENT_READ, lambda _: self._exec_ended(one))
+        client.role = "exec"
+        client.send({"pid": process.pid})
+        if detached:
+            self._let_go(client, {"exit_code": 0})
+
+    def _hear_exec(self, client: Client, data: bytes) -> None:
+        for one in self._execs:
+            if one.client is client:
+                if data[:1] == b"w":
+                    os.kill(one.process.pid, signal.SIGWINCH)
+                elif data[:1] == b"s":
+                    number = parse_signal(data[1:].decode("ascii"))
+                    one.process.kill() if number == signal.SIGKILL else one.process.signal(number)
+
+    def _exec_ended(self, one: _Exec) -> None:
+        self._execs.remove(one)
+        self._end_exec(one)
+
+    def _end_exec(self, one: _Exec) -> None:
+        self._selector.unregister(one.watch)
+        os.close(one.watch)
+        try:
+            message: dict[str, Any] = {"exit_code": one.process.wait()}
+        except errors.RunError as error:
+            message = {"error": error_to_json(error)}
+        one.process.close()
+        if one.client is not None:
+            self._let_go(one.client, message)
