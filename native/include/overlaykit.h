@@ -16,6 +16,7 @@
 #include "../cdef/launch.h"
 #include "../cdef/mount.h"
 #include "../cdef/open.h"
+#include "../cdef/runner.h"
 #include "../cdef/scan.h"
 #include "../cdef/tar.h"
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         RESOLVE_NO_XDEV,
         openat2,
     )
+    from ._runner import open_runner, runner_path
     from ._scan import Scan, ScanEntry, ScanFlag, scan_layer
     from ._trees import TreeSurvey, TreeUsage, remove_tree, survey_tree, tree_usage
     from ._userns import IdRange, enter_user_namespace, subordinate_ids
@@ -74,10 +75,12 @@ __all__ = [
     "is_subvolume",
     "join",
     "launch",
+    "open_runner",
     "openat2",
     "overlay_mount",
     "overlay_mount_pair",
     "remove_tree",
+    "runner_path",
     "scan_layer",
     "set_readonly",
     "set_writable",
@@ -120,10 +123,12 @@ _LATER = {
     "is_mount_admin": "_mount",
     "is_overlay": "_mount",
     "is_subvolume": "_btrfs",
+    "open_runner": "_runner",
     "openat2": "_open",
     "overlay_mount": "_mount",
     "overlay_mount_pair": "_mount",
     "remove_tree": "_trees",
+    "runner_path": "_runner",
     "scan_layer": "_scan",
     "set_readonly": "_mount",
     "set_writable": "_mount",
