@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Waste,
         path_text,
     )
+    from ._page import page_text, write_page
     from ._rules import Broken, Rules, parse_bytes, read_rules
 
 __all__ = [
@@ -44,9 +45,11 @@ __all__ = [
     "aspect_names",
     "group_waste",
     "instruction_text",
+    "page_text",
     "parse_bytes",
     "path_text",
     "read_rules",
+    "write_page",
 ]
 
 _LATER = {
@@ -67,9 +70,11 @@ _LATER = {
     "aspect_names": "_document",
     "group_waste": "_groups",
     "instruction_text": "_groups",
+    "page_text": "_page",
     "parse_bytes": "_rules",
     "path_text": "_model",
     "read_rules": "_rules",
+    "write_page": "_page",
 }
 
 

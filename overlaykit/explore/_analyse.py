@@ -67,7 +67,7 @@ def analyse(
     found = store.image(image)
     if box is not None and box.info.image != found.digest:
         raise ValueError(f"the container {box.name!r} is one of the image {box.info.image}, not of {found.digest}")
-    name = (box.info.reference if box else "") or (image if isinstance(image, str) else "")
+    name = _name(found, image if box is None else box.info.reference)
     with store.adding():  # nobody collects the blobs meanwhile
         manifest, config = store.manifest(found), store.config(found)
         ledger = Ledger()
@@ -184,6 +184,15 @@ def _steps(history: Sequence[History], layers: int) -> tuple[Step, ...]:
         steps.append(Step(entry.created_by, entry.created, entry.comment, layer))
     steps += [Step("", "", "", layer) for layer in range(at, layers)]
     return tuple(steps)
+
+
+def _name(image: Image, asked: str | Image) -> str:
+    """Return what people call an image: what it was asked for by, else its first name, else nothing."""
+    from ..image import Reference
+
+    if isinstance(asked, str) and asked and not asked.startswith("sha256:"):
+        return Reference.parse(asked).familiar if asked.count("/") else asked
+    return Reference.parse(image.references[0]).familiar if image.references else ""
 
 
 def _sharing(store: ImageStore, image: Image) -> dict[str, list[str]]:

@@ -199,3 +199,21 @@ def test_texts_are_cut_by_columns() -> None:
     assert percent(0.99999) == "99.9%"
     assert percent(1.0) == "100.0%"
     assert percent(0.95) == "95.0%"
+
+
+def test_a_page_is_written(images: Cli, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    ran = images.run("explore", "box", "--html", str(page))
+    text = page.read_text()
+    assert ran.stdout == ""
+    assert ran.stderr.startswith(f"{page}: ")
+    assert "<title>box · layers</title>" in text
+    assert images.run("explore", "box", "--html", "-").stdout == text
+    assert images.run("explore", "box", "--html", str(page), "--quiet").stderr == ""
+    document = images.json("explore", "box", "--html", str(page))
+    assert document["page"] == {"path": str(page), "bytes": page.stat().st_size}
+    ran = images.run("explore", "app:1", "--html", str(page), "--ci", expect=1)
+    assert ran.stderr.count("overlaykit: ") == 2
+    assert "<title>app:1 · layers</title>" in page.read_text()
+    assert "No such file" in images.error("explore", "app:1", "--html", str(tmp_path / "none" / "x"), code=3)
+    assert "say where with --html FILE" in images.error_json("explore", "app:1", "--html", "-", code=2)["message"]

@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="IMAGE|CONTAINER", help="what to look at")
     parser.add_argument("--top", metavar="N", type=int, default=10, help="how many wasted paths to list (default: 10)")
     parser.add_argument("--changes", action="store_true", help="with --json: each path that a layer changes too")
+    parser.add_argument("--html", metavar="FILE", help="write a page to browse all of it with; - for standard output")
     group = parser.add_argument_group("check, for builds: exit code 1 and a line for each rule that is broken")
     group.add_argument("--ci", action="store_true", help="check, and write nothing else")
     group.add_argument("--ci-config", metavar="FILE", help="rules as TOML, or dive's .dive-ci")
@@ -50,18 +51,25 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     from .._stack import analyse_named
 
     rules = _rules(arguments)
+    if arguments.html == "-" and (context.output.json or sys.stdout.isatty()):
+        raise UsageError("a page is neither JSON nor text for a terminal: say where with --html FILE")
     with context.open_store() as store:
         analysis = analyse_named(store, arguments.name)
     output = context.output
     broken = [] if rules is None else rules.broken(analysis)
-    if output.json:
+    page = _write_page(output, analysis, arguments.html) if arguments.html else None
+    if arguments.html == "-":
+        pass
+    elif output.json:
         from ...explore import as_document
 
         document = as_document(analysis, changes=arguments.changes)
+        if page is not None:
+            document["page"] = {"path": arguments.html, "bytes": page}
         if rules is not None:
             document["broken"] = [{"rule": one.rule, "message": one.message} for one in broken]
         output.document(document)
-    elif rules is None:
+    elif rules is None and page is None:
         _summary(output, analysis, max(0, arguments.top))
     for one in broken:
         sys.stderr.write(f"overlaykit: {one.rule}: {one_line(one.message)}\n")
@@ -81,6 +89,15 @@ def _rules(arguments: argparse.Namespace) -> Rules | None:
         return read_rules(given, arguments.ci_config)
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def _write_page(output: Output, analysis: Analysis, target: str) -> int:
+    from ...explore import write_page
+
+    written = write_page(analysis, sys.stdout if target == "-" else target)
+    if target != "-" and not output.json:
+        output.note(f"{target}: {size(written)}; open it in a browser")
+    return written
 
 
 def _summary(output: Output, analysis: Analysis, top: int) -> None:
