@@ -77,7 +77,7 @@ def draw_stack(output: Output, analysis: Analysis, columns: int | None) -> Itera
             yield output.style(f"│    {fit(_line(text), _left(columns, 5))}", "dim")
             continue
         cells = _numbers(layer)
-        bar = _bar(output, layer.stored, largest)
+        bar = _bar(output, layer, largest)
         plain = [f"{cell:>{columns_}}" for cell, columns_ in zip(cells, widths, strict=True)]
         styled = [output.style(plain[0], "bold")] + [
             output.style(cell, *((style,) if not cell.strip().endswith(" 0") and cell.strip()[1:] != "0" else ("dim",)))
@@ -123,12 +123,17 @@ def _numbers(layer: LayerReport) -> tuple[str, str, str, str]:
     return size(layer.stored), f"+{total.added}", f"~{total.modified}", f"-{total.removed}"
 
 
-def _bar(output: Output, amount: int, largest: int) -> str:
-    cells = round(amount / largest * _BAR) if largest else 0
-    if amount and not cells:
+def _bar(output: Output, layer: LayerReport, largest: int) -> str:
+    cells = round(layer.stored / largest * _BAR) if largest else 0
+    if layer.stored and not cells:
         cells = 1
-    full, empty = ("█", "░") if output.unicode else ("#", ".")
-    return output.style(full * cells, "blue") + output.style(empty * (_BAR - cells), "dim")
+    lost = round(layer.wasted / layer.stored * cells) if layer.stored else 0
+    kept, wasted, empty = ("█", "▒", "░") if output.unicode else ("#", "x", ".")
+    return (
+        output.style(kept * (cells - lost), "blue")
+        + output.style(wasted * lost, "red")
+        + output.style(empty * (_BAR - cells), "dim")
+    )
 
 
 def _shared(layer: LayerReport) -> str:

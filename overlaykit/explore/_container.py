@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from ..driver import NodeAttributes
-from ..tree import Aspect, ChangeKind, change_order
+from ..tree import Aspect, ChangeKind
 from ._model import FORMATS
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["apply_changes"]
 
 _CHUNK = 1 << 20
+_Inode = tuple[int, int]
 _NODES = {bits: kind for kind, bits in FORMATS.items()}
 
 
@@ -30,10 +31,10 @@ def apply_changes(tree: Tree, changes: Iterable[Change], writer: MergedWriter) -
     :returns: how many objects were written.
     :raises OSError: a file cannot be read.
     """
-    links: dict[tuple[int, int], bytes] = {}
+    links: dict[_Inode, list[bytes]] = {}
+    wanted: dict[_Inode, int] = {}
     count = 0
-    # A copy of a file under another name may be at a path that sorts behind what is deleted for it.
-    for change in sorted(changes, key=lambda one: change_order(one.path)):
+    for change in changes:
         path = b"" if change.path == "." else os.fsencode(change.path)
         count += 1
         if change.kind is ChangeKind.DELETED:
@@ -57,11 +58,37 @@ def apply_changes(tree: Tree, changes: Iterable[Change], writer: MergedWriter) -
             writer.directory(path, attributes)
             continue
         if status.st_nlink > 1:
-            first = links.setdefault((status.st_dev, status.st_ino), path)
-            if first != path:
-                writer.link(path, first)
+            inode = (status.st_dev, status.st_ino)
+            names = links.setdefault(inode, [])
+            names.append(path)
+            wanted[inode] = status.st_nlink
+            if len(names) > 1:
+                writer.link(path, names[0])
                 continue
         _put(tree, change.path, status, attributes, writer)
+    missing = {inode for inode, number in wanted.items() if len(links[inode]) < number}
+    return count + _link_others(tree, missing, links, wanted, writer)
+
+
+def _link_others(
+    tree: Tree, missing: set[_Inode], links: dict[_Inode, list[bytes]], wanted: dict[_Inode, int], writer: MergedWriter
+) -> int:
+    """Link the names that did not change themselves: a layer has all names of a file of which it has one."""
+    count = 0
+    for _, _, files in tree.walk() if missing else ():
+        for entry in files:
+            status = entry.stat(follow_symlinks=False)
+            inode = (status.st_dev, status.st_ino)
+            path = os.fsencode(entry.path)
+            if inode not in missing or path in links[inode]:
+                continue
+            links[inode].append(path)
+            writer.link(path, links[inode][0])
+            count += 1
+            if len(links[inode]) == wanted[inode]:
+                missing.discard(inode)
+        if not missing:
+            break
     return count
 
 

@@ -55,7 +55,7 @@ def test_tree_draws_the_stack(images: Cli) -> None:
         "2 layers, 9.8 KiB, efficiency 10.1%",
         "┌─ 1 █░░░░░░░░░    10 B +1 ~1 -1  COPY . /app # buildkit \\x1b[31mred",
         '│    CMD ["sh"]',
-        "└─ 0 ██████████ 9.8 KiB +3 ~0 -0  ADD file:1 in /",
+        "└─ 0 █▒▒▒▒▒▒▒▒▒ 9.8 KiB +3 ~0 -0  ADD file:1 in /",
         "     from here down shared with base:1",
     ]
 
@@ -108,7 +108,7 @@ def test_tree_in_ascii(images: Cli) -> None:
     images.environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     text = images.run("tree", "app:1").stdout
     assert text.isascii()
-    assert "`- 0 ##########" in text.replace("--", "-") or "`- 0 #" in text
+    assert "`- 0 #xxxxxxxxx" in text
 
 
 def test_explore_sums_up(images: Cli) -> None:

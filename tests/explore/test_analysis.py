@@ -251,11 +251,15 @@ def _other(store: ImageStore) -> str:
         return box.commit("other:1").digest
 
 
-def test_a_commit_of_the_container_says_the_same(load: Callable[..., ImageStore]) -> None:
-    store = load(BASE)
+def test_a_commit_of_the_container_says_the_same(load: Callable[..., ImageStore], driver: str) -> None:
+    store = load(BASE, driver=driver)
     with store.container("image:1", "box") as box:
         box.tree.write_bytes("new", b"n" * 33)
         box.tree.rmtree("var")
+        # A third name, and one that sorts first: the two others did not change.
+        box.tree.link("usr/lib/big", "a-link")
+        box.tree.link("usr/lib/big", "z-link")
+        box.tree.rename("usr/lib/small", "etc/small")
         before = analyse(store, None, "box")
         box.commit("made:1")
     after = analyse(store, "made:1")
@@ -263,6 +267,8 @@ def test_a_commit_of_the_container_says_the_same(load: Callable[..., ImageStore]
         (one.kind, one.path, one.stored) for one in after.layers[1].changes
     ]
     assert before.waste == after.waste
+    assert [one.path for one in before.waste if one.cause is Cause.REWRITTEN] == ["usr/lib/big"]
+    assert [one.moved_to for one in before.waste if one.cause is Cause.MOVED] == ["etc/small"]
 
 
 def test_the_history_is_paired_with_the_layers(load: Callable[..., ImageStore]) -> None:

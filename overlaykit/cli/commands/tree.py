@@ -17,8 +17,9 @@ __all__ = ["configure", "run"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Draw the layers of an image or a container, the topmost first: the bytes of files that each stores, how many "
-        "it adds (+), changes (~) and removes (-), and the instruction that made it."
+        "Draw the layers of an image or a container, the topmost first: the bytes of files that each stores, with "
+        "the wasted ones at the end of its bar, how many it adds (+), changes (~) and removes (-), and the instruction "
+        "that made it."
     )
     parser.add_argument("name", metavar="IMAGE|CONTAINER", help="what to draw")
 

@@ -6,10 +6,12 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zlib
@@ -41,9 +43,10 @@ os.execv(sys.argv[3], sys.argv[3:])
 class Browser:
     """A browser without windows."""
 
-    def __init__(self, process: subprocess.Popen[bytes], give: int, take: int, place: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], give: int, take: int, place: str, short: str) -> None:
         self._process = process
         self._place = place
+        self._short = short
         SERVING.add(place)
         self._give = give
         self._take = take
@@ -124,6 +127,7 @@ class Browser:
         while time.monotonic() < end and any(self._place in " ".join(words) for words in _commands()):
             time.sleep(0.02)
         SERVING.discard(self._place)
+        shutil.rmtree(self._short)
 
 
 def _commands() -> Iterator[list[str]]:
@@ -261,14 +265,16 @@ def start_browser(place: Path) -> Browser:
     :param place: a directory for what it writes.
     """
     program = need_tool("chromium")
+    # It makes a socket there, whose path may have 107 bytes.
+    short = tempfile.mkdtemp(prefix="overlaykit-browser-", dir="/tmp")
     orders_out, orders_in = os.pipe()
     answers_out, answers_in = os.pipe()
     command = [
         *(sys.executable, "-P", "-c", _LAUNCH, str(orders_out), str(answers_in), program),
         *("--headless=new", "--remote-debugging-pipe", f"--user-data-dir={place}", "--no-first-run", "--disable-gpu"),
         *("--disable-extensions", "--disable-background-networking", "--disable-dev-shm-usage", "--hide-scrollbars"),
-        # Its sandbox wants a user that is not root.
-        *(["--no-sandbox"] if os.geteuid() == 0 else []),
+        # Its sandbox wants a user that is not root, and may become another one; what it shows is our own.
+        "--no-sandbox",
     ]
     process = subprocess.Popen(
         command,
@@ -278,7 +284,7 @@ def start_browser(place: Path) -> Browser:
             "HOME": str(place),
             "XDG_CONFIG_HOME": str(place),
             "XDG_CACHE_HOME": str(place),
-            "TMPDIR": str(place),
+            "TMPDIR": short,
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -287,4 +293,4 @@ def start_browser(place: Path) -> Browser:
     )
     os.close(orders_out)
     os.close(answers_in)
-    return Browser(process, orders_in, answers_out, str(place))
+    return Browser(process, orders_in, answers_out, str(place), short)
