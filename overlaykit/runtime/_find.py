@@ -6,15 +6,15 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from .. import errors
+from .. import errors, linux
 
 if TYPE_CHECKING:
     from ._runner import Runner
 
 __all__ = ["KNOWN", "find_runner"]
 
-KNOWN = ("crun", "runc")
-"""The runtimes that are looked for, the fastest first."""
+KNOWN = ("crun", "runc", "own")
+"""The runtimes that are looked for, in this order; ``own`` is part of the native module."""
 
 # Where they are on distributions whose users do not have those directories in PATH.
 _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -23,24 +23,35 @@ _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def find_runner(name: str | None = None) -> Runner:
     """Return what runs containers here.
 
-    :param name: ``"crun"``, ``"runc"``, or the path of a program with their command line; ``None`` for
+    :param name: ``"crun"``, ``"runc"``, ``"own"``, or the path of a program with their command line; ``None`` for
         ``$OVERLAYKIT_RUNTIME``, and where that is not set the first that is installed.
     :raises RuntimeNotFoundError: it is not installed, or nothing is.
     """
     from ._oci import OciRunner
+    from ._own import OwnRunner
 
     name = name or os.environ.get("OVERLAYKIT_RUNTIME") or None
     for one in KNOWN if name is None else (name,):
+        if one == "own":
+            if linux.available():
+                return OwnRunner()
+            continue
         path = _which(one)
         if path is not None:
             return OciRunner(os.path.basename(one), path)
+    if name == "own":
+        raise errors.RuntimeNotFoundError(
+            "overlaykit's own runner is missing, with its native module: reinstall overlaykit with a C compiler",
+            tried=[name],
+        )
     if name is not None:
         raise errors.RuntimeNotFoundError(
             f"there is no runtime {name[:200]!r} here: install it, or name another ({', '.join(KNOWN)}, or a path)",
             tried=[name],
         )
     raise errors.RuntimeNotFoundError(
-        f"nothing here runs containers ({', '.join(KNOWN)}): install the package crun or runc", tried=KNOWN
+        "nothing here runs containers: install the package crun or runc, or reinstall overlaykit with a C compiler",
+        tried=KNOWN,
     )
 
 

@@ -1,7 +1,8 @@
 """overlaykit's own runner: containers on a machine that has nothing but this package.
 
-A program that is part of the package (``native/runner``) makes the namespaces and mounts, and starts the container's
-first process. It is given a plan, which is made here of the OCI document; nothing of a container is on a disk.
+A program that is part of the native module (``native/runner``) makes the namespaces and mounts, and starts the
+container's first process. It is given a plan, which is made here of the OCI document; nothing of a container is on a
+disk.
 """
 
 from __future__ import annotations
@@ -12,19 +13,18 @@ import os
 import select
 import signal
 import socket
-import subprocess
-import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from .. import errors, linux
+from ._cgroup import Cgroup
 from ._own_errors import explain
 from ._own_plan import bundle_plan, join_plan
 from ._own_protocol import PLAN, STATUS, Kind, Message
+from ._process import HostProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
-    from typing import Self
+    from collections.abc import Callable, Sequence
 
     from ._bundle import Bundle
     from ._own_plan import Plan
@@ -44,16 +44,19 @@ class OwnRunner:
 
     @property
     def name(self) -> str:
-        """What ``--runtime`` calls it."""
+        """See :attr:`Runner.name`."""
         return "own"
 
     @property
     def path(self) -> str:
-        """Where the program is.
+        """Where the program is: in the native module.
 
         :raises UnsupportedError: this installation has none.
         """
         return linux.runner_path()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
 
     def start(self, bundle: Bundle, stdio: Stdio) -> OwnProcess:
         """Run a bundle.
@@ -64,120 +67,88 @@ class OwnRunner:
         :raises RunError: it cannot be started.
         :raises UnsupportedError: this installation has no runner.
         """
-        with _own_pidfd() as lifeline:
-            plan = bundle_plan(bundle, lifeline=lifeline, init=_wants_init(bundle))
-            return _launch(plan, bundle, stdio)
+        with ExitStack() as held:
+            group = None
+            if not bundle.rootless:
+                group = held.enter_context(Cgroup(bundle.id, bundle.limits))
+            elif bundle.limits:
+                _warn_rootless()
+            cgroups = tuple(group.descriptors) if group else ()
+            init = bundle.config.get("annotations", {}).get(INIT) == "true"
+            guarded = group is None or group.guards_devices
+
+            def plan(lifeline: int) -> Plan:
+                return bundle_plan(bundle, lifeline=lifeline, cgroups=cgroups, init=init, make_devices=guarded)
+
+            process = _launch(plan, bundle, stdio)
+            process.hold(held.pop_all(), cgroups)
+        return process
 
 
-class OwnProcess:
+class OwnProcess(HostProcess):
     """A process of a container, and the process of the runner that waits for it."""
 
     def __init__(self, pid: int, status: socket.socket, bundle: Bundle) -> None:
-        self._pid = pid
         self._status = status
         self._bundle = bundle
-        self._returncode: int | None = None
-        self._lock = threading.Lock()
-        self._watch = os.pidfd_open(pid)
-        self._member: int | None = None
+        self._member = -1
+        self._cgroups: Sequence[int] = ()
+        self._held = ExitStack()
         self._first_pid = 0
+        super().__init__(pid, self._finished)
 
-    @property
-    def pid(self) -> int:
-        """The runner's process, a child of the caller; a SIGKILL of it leaves nothing of the container."""
-        return self._pid
+    def hold(self, held: ExitStack, cgroups: Sequence[int]) -> None:
+        """Take over what is to be let go of at the end, and the cgroups that further processes go into."""
+        self._held, self._cgroups = held, cgroups
 
     @property
     def first_pid(self) -> int:
         """The container's first process, as the machine numbers it."""
         return self._first_pid
 
-    @property
-    def returncode(self) -> int | None:
-        """The exit code once it ended, as shells have it; ``None`` while it runs."""
-        self._collect(0)
-        return self._returncode
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait until it ends.
-
-        :param timeout: seconds; ``None`` waits as long as it takes.
-        :raises subprocess.TimeoutExpired: it has not ended by then; it goes on.
-        """
-        self._collect(timeout)
-        if self._returncode is None:
-            assert timeout is not None
-            raise subprocess.TimeoutExpired(self._bundle.id, timeout)
-        return self._returncode
-
     def signal(self, number: int) -> None:
-        """Send a signal to the container's first process; one that has ended is left alone."""
-        signal.Signals(number)
-        if self._watch < 0:
-            return
-        # EPIPE, ECONNRESET: the runner has ended, and so has the container.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._status.send(bytes([number]))
+        """See :meth:`RunningProcess.signal`.
 
-    def kill(self) -> None:
-        """Kill everything in the container, at once."""
-        self.signal(signal.SIGKILL)
+        The kernel drops what the first process of a namespace has no handler for. What would end any other program ends
+        it too, with everything in the container.
+        """
+        with self._lock:
+            if self._returncode is None and self._fd >= 0:
+                # EPIPE, ECONNRESET: the runner has ended, and so has the container.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    self._status.send(bytes([signal.Signals(number)]))
 
     def exec(self, process: ProcessSpec, stdio: Stdio) -> OwnProcess:
         """Start one more process in the container.
 
         :raises RunError: it cannot be started, or the container has ended.
         """
-        if self._member is None or self.returncode is not None:
-            raise errors.RunError(f"the container {self._bundle.id} has ended: nothing can be started in it")
-        with _own_pidfd() as lifeline:
-            plan = join_plan(self._bundle, process, member=self._member, lifeline=lifeline, cgroups=())
-            return _launch(plan, self._bundle, stdio)
+        if self._member < 0 or self.returncode is not None:
+            raise errors.RunError(f"nothing can be started in the container {self._bundle.id}: it has ended")
+
+        def plan(lifeline: int) -> Plan:
+            return join_plan(self._bundle, process, member=self._member, lifeline=lifeline, cgroups=self._cgroups)
+
+        return _launch(plan, self._bundle, stdio)
 
     def close(self) -> None:
-        """Kill what still runs, wait for its end, and let go of everything."""
-        if self._watch < 0:
-            return
-        self.kill()
-        self._collect(None)
+        """See :meth:`RunningProcess.close`."""
+        super().close()
         self._status.close()
-        for descriptor in (self._watch, self._member):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._watch, self._member = -1, None
+        if self._member >= 0:
+            os.close(self._member)
+            self._member = -1
+        self._held.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _collect(self, timeout: float | None) -> None:
-        """Take the exit code if it comes in time."""
-        if self._returncode is not None:
-            return
-        if timeout is not None:
-            poll = select.poll()
-            poll.register(self._watch, select.POLLIN)
-            if not poll.poll(max(0.0, timeout) * 1000):
-                return
-        with self._lock:
-            if self._returncode is None:
-                _, status = os.waitpid(self._pid, 0)
-                self._await_container()
-                code = os.waitstatus_to_exitcode(status)
-                self._returncode = code if code >= 0 else 128 - code
-
-    def _await_container(self) -> None:
-        """Wait for the container's end, where the runner was killed and could not: the kernel is about to end it."""
-        if self._member is not None:
+    def _finished(self, code: int) -> int:
+        """Wait for the container's end where the runner was killed and could not: the kernel is about to end it."""
+        if self._member >= 0:
             poll = select.poll()
             poll.register(self._member, select.POLLIN)
             poll.poll()
+        return code
 
-    def _hear_of_start(self) -> None:
+    def hear_of_start(self) -> None:
         """Take the runner's messages until the program has been started.
 
         :raises RunError: it will not be.
@@ -199,17 +170,14 @@ class OwnProcess:
                 return
 
 
-def _wants_init(bundle: Bundle) -> bool:
-    return bool(bundle.config.get("annotations", {}).get(INIT) == "true")
+def _warn_rootless() -> None:
+    import warnings
 
-
-@contextlib.contextmanager
-def _own_pidfd():  # type: ignore[no-untyped-def]
-    descriptor = os.pidfd_open(os.getpid())
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    warnings.warn(
+        "the limits do not hold: without root no cgroup can be made here; run it as root for limits",
+        RuntimeWarning,
+        stacklevel=5,
+    )
 
 
 def _plan_file(plan: Plan) -> int:
@@ -224,11 +192,13 @@ def _plan_file(plan: Plan) -> int:
     return descriptor
 
 
-def _launch(plan: Plan, bundle: Bundle, stdio: Stdio) -> OwnProcess:
-    with contextlib.ExitStack() as stack:
+def _launch(make_plan: Callable[[int], Plan], bundle: Bundle, stdio: Stdio) -> OwnProcess:
+    with ExitStack() as stack:
+        # A descriptor of this process: however it ends, the runner sees it.
+        plan = make_plan(_keep(stack, os.pidfd_open(os.getpid())))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         stack.callback(theirs.close)
-        on_failure = stack.enter_context(contextlib.ExitStack())
+        on_failure = stack.enter_context(ExitStack())
         on_failure.callback(ours.close)
         program = _keep(stack, linux.open_runner())
         inherited = [_keep(stack, _plan_file(plan)), theirs.fileno(), *plan.descriptors]
@@ -236,19 +206,19 @@ def _launch(plan: Plan, bundle: Bundle, stdio: Stdio) -> OwnProcess:
         on_failure.pop_all()
     process = OwnProcess(pid, ours, bundle)
     try:
-        process._hear_of_start()
+        process.hear_of_start()
     except BaseException:
         process.close()
         raise
     return process
 
 
-def _keep(stack: contextlib.ExitStack, descriptor: int) -> int:
+def _keep(stack: ExitStack, descriptor: int) -> int:
     stack.callback(os.close, descriptor)
     return descriptor
 
 
-def _spawn(program: int, inherited: Sequence[int], stdio: Stdio, stack: contextlib.ExitStack) -> int:
+def _spawn(program: int, inherited: Sequence[int], stdio: Stdio, stack: ExitStack) -> int:
     """Start the runner with its descriptors from 0 on, and return its process id."""
     above = PLAN + len(inherited)
     assert STATUS == PLAN + 1

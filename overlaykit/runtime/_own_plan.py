@@ -6,17 +6,19 @@ left out.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from ._capabilities import ALL
+from ._config import process_section
 from ._own_mounts import add_mounts
 from ._own_protocol import Bind, Namespace, Operation, PlanWriter
+from ._seccomp_bpf import compile_seccomp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ._bundle import Bundle
     from ._values import ProcessSpec
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "bundle_namespaces", "bundle_plan", "join_plan"]
 
 _FIRST = 5
+
+_SPEC_ALLOW = 4
+"""SECCOMP_FILTER_FLAG_SPEC_ALLOW, as runc sets it where a profile has no flags: no mitigation that is not needed."""
 
 _NAMESPACES = {
     "mount": Namespace.MOUNT,
@@ -82,12 +87,15 @@ def bundle_namespaces(bundle: Bundle) -> Namespace:
     return found
 
 
-def bundle_plan(bundle: Bundle, *, lifeline: int, cgroups: Sequence[int] = (), init: bool = False) -> Plan:
+def bundle_plan(
+    bundle: Bundle, *, lifeline: int, cgroups: Sequence[int] = (), init: bool = False, make_devices: bool = True
+) -> Plan:
     """Return the plan for a container.
 
     :param lifeline: a descriptor of the process whose end is the container's (:func:`os.pidfd_open`).
     :param cgroups: descriptors of the ``cgroup.procs`` that it goes into.
     :param init: a small process 1 collects orphans and passes signals on.
+    :param make_devices: the container may make device files; to be denied where no cgroup keeps it from opening them.
     :raises RunError: the document asks for what the runner cannot do.
     """
     config = bundle.config
@@ -117,7 +125,12 @@ def bundle_plan(bundle: Bundle, *, lifeline: int, cgroups: Sequence[int] = (), i
         add(Operation.SYSCTL, (), (name.replace(".", "/"), str(value)))
     add(Operation.READONLY, (), linux.get("readonlyPaths") or ())
     add(Operation.MASK, (), linux.get("maskedPaths") or ())
-    _add_process(plan, config["process"], linux, deny_groups=bundle.rootless)
+    process = config["process"]
+    if not make_devices and process.get("capabilities") is not None:
+        sets = process["capabilities"]
+        kept = {kind: [name for name in names if name != "CAP_MKNOD"] for kind, names in sets.items()}
+        process = {**process, "capabilities": kept}
+    _add_process(plan, process, linux, deny_groups=bundle.rootless)
     if init:
         add(Operation.INIT)
     return plan
@@ -134,24 +147,11 @@ def join_plan(bundle: Bundle, process: ProcessSpec, *, member: int, lifeline: in
     add(Operation.JOIN, (plan.number(member), bundle_namespaces(bundle)))
     if cgroups:
         add(Operation.CGROUP, [plan.number(one) for one in cgroups])
-    document = {
-        "args": process.args,
-        "env": [f"{name}={value}" for name, value in process.env.items()],
-        "cwd": process.cwd,
-        "user": {"uid": process.uid, "gid": process.gid, "additionalGids": process.groups},
-        "terminal": process.terminal,
-        "noNewPrivileges": process.no_new_privileges,
-        "rlimits": bundle.config.get("process", {}).get("rlimits", ()),
-        "capabilities": _capability_sets(process),
-    }
+    document = process_section(process) | {"rlimits": bundle.config.get("process", {}).get("rlimits", ())}
+    if process.size is not None:
+        document["consoleSize"] = {"height": process.size[0], "width": process.size[1]}
     _add_process(plan, document, bundle.config.get("linux", {}), deny_groups=bundle.rootless, make=False)
     return plan
-
-
-def _capability_sets(process: ProcessSpec) -> dict[str, tuple[str, ...]]:
-    """Return the five sets: a user other than root has none until it executes a program that gives it some."""
-    held = process.capabilities if process.uid == 0 else ()
-    return {"bounding": process.capabilities, "effective": held, "permitted": held, "inheritable": (), "ambient": ()}
 
 
 def _refuse(config: Mapping[str, Any], linux: Mapping[str, Any], namespaces: Namespace) -> None:
@@ -196,6 +196,19 @@ def _add_devices(plan: Plan, linux: Mapping[str, Any], namespaces: Namespace) ->
         plan.writer.add(Operation.LINK, (), (text, path))
 
 
+def _bits(names: Iterable[str]) -> int:
+    """Return a set of capabilities as a mask.
+
+    :raises RunError: there is no such capability.
+    """
+    mask = 0
+    for name in names:
+        if name not in ALL:
+            raise errors.RunError(f"there is no capability {name[:100]!r}: see capabilities(7), as CAP_NET_ADMIN")
+        mask |= 1 << ALL.index(name)
+    return mask
+
+
 def _signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
@@ -209,8 +222,6 @@ def _add_process(
     make: bool = True,
 ) -> None:
     import resource
-
-    from ._own_capabilities import bits
 
     add = plan.writer.add
     if not process.get("args"):
@@ -231,15 +242,17 @@ def _add_process(
     if process.get("capabilities") is not None:
         sets = process["capabilities"]
         kinds = ("bounding", "effective", "permitted", "inheritable", "ambient")
-        add(Operation.CAPABILITIES, [_signed(bits(sets.get(kind) or ())) for kind in kinds])
+        add(Operation.CAPABILITIES, [_signed(_bits(sets.get(kind) or ())) for kind in kinds])
     if process.get("noNewPrivileges"):
         add(Operation.NO_NEW_PRIVILEGES)
     if linux.get("seccomp"):
-        from ._own_seccomp import compile_filter
-
-        flags, program = compile_filter(json.dumps(linux["seccomp"], sort_keys=True))
-        if program:
-            add(Operation.SECCOMP, (flags,), (program,))
+        program = compile_seccomp(linux["seccomp"], os.uname().machine)
+        if program is None:
+            raise errors.RunError(
+                "the own runner cannot make a filter of this seccomp profile on this machine (its flags, or an action "
+                "that needs a supervisor): use --runtime crun, or no profile"
+            )
+        add(Operation.SECCOMP, (_SPEC_ALLOW,), (program,))
     if process.get("terminal"):
         wanted = process.get("consoleSize") or {}
         add(Operation.TERMINAL, (wanted.get("height", 0), wanted.get("width", 0)))

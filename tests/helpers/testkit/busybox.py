@@ -111,7 +111,7 @@ class Box:
         root = self.root if isinstance(self.root, int) else os.open(self.root, os.O_PATH | os.O_DIRECTORY)
         try:
             yield Bundle(
-                id="box",
+                id=f"test-{os.urandom(8).hex()}",
                 place=self.PLACE,
                 root=root,
                 config=self.document(*args),
