@@ -39,12 +39,14 @@ static int arrange_descriptors(struct job *job)
 
 static void reset_signals(void)
 {
+    static const uint64_t usual[8]; /* struct sigaction as the kernel has it: SIG_DFL, and nothing else */
     sigset_t none;
     int number;
 
-    /* What the library's process ignores, as Python does SIGPIPE, is nothing a program expects. */
+    /* What the library's process ignores, as Python does SIGPIPE, is nothing a program expects; nor are the two signals of its
+     * own that posix_spawn(3) of the C library ignores, and that only the system call resets. */
     for (number = 1; number < NSIG; number++)
-        signal(number, SIG_DFL);
+        syscall(SYS_rt_sigaction, number, usual, NULL, 8);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }

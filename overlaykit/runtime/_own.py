@@ -202,7 +202,9 @@ def _launch(make_plan: Callable[[int], Plan], bundle: Bundle, stdio: Stdio) -> O
         on_failure.callback(ours.close)
         program = _keep(stack, linux.open_runner())
         inherited = [_keep(stack, _plan_file(plan)), theirs.fileno(), *plan.descriptors]
-        pid = _spawn(program, inherited, stdio, stack)
+        # What whoever lists processes sees.
+        words = ["overlaykit-runner", f"--bundle={bundle.place}", bundle.id]
+        pid = _spawn(program, words, inherited, stdio, stack)
         on_failure.pop_all()
     process = OwnProcess(pid, ours, bundle)
     try:
@@ -218,7 +220,7 @@ def _keep(stack: ExitStack, descriptor: int) -> int:
     return descriptor
 
 
-def _spawn(program: int, inherited: Sequence[int], stdio: Stdio, stack: ExitStack) -> int:
+def _spawn(program: int, words: list[str], inherited: Sequence[int], stdio: Stdio, stack: ExitStack) -> int:
     """Start the runner with its descriptors from 0 on, and return its process id."""
     above = PLAN + len(inherited)
     assert STATUS == PLAN + 1
@@ -239,7 +241,7 @@ def _spawn(program: int, inherited: Sequence[int], stdio: Stdio, stack: ExitStac
     try:
         return os.posix_spawn(
             f"/proc/self/fd/{moved(program)}",
-            ["overlaykit-runner"],
+            words,
             environment,
             file_actions=actions,
             # A caller that ignores SIGCHLD would have the runner never hear of the container's end.

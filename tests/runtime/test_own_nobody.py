@@ -16,7 +16,7 @@ pytestmark = pytest.mark.native
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("name", ["test_own.py", "test_own_hostile.py", "test_own_life.py"])
+@pytest.mark.parametrize("name", ["test_own.py", "test_own_hostile.py", "test_own_life.py", "test_own_store.py"])
 def test_all_of_it(name: str) -> None:
     need_root()
     # A test that wants root skips there, and it has been run as root here.
