@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from ._error import write_error
 from ._exit import ExitCode, UsageError, exit_code
 from ._help import help_text
 from ._table import COMMANDS, find_command
@@ -40,7 +41,7 @@ def run(words: list[str]) -> int:
 
             traceback.print_exception(error)
         code = exit_code(error)
-        _write_error(error, code, as_json)
+        write_error(error, code, as_json)
         try:
             sys.stdout.flush()
         except OSError:
@@ -108,35 +109,6 @@ def _unknown(name: str, further: list[str]) -> str:
     close = difflib.get_close_matches(name, [*(command.name for command in COMMANDS), *further], n=2)
     hint = f"did you mean {' or '.join(close)}?" if close else "see overlaykit --help"
     return f"there is no command {name!r}; {hint}"
-
-
-def _write_error(error: BaseException, code: ExitCode, as_json: bool) -> None:
-    from ._text import one_line
-
-    message = one_line(_message(error))
-    if as_json:
-        import json
-
-        number = error.errno if isinstance(error, OSError) else None
-        document = {"kind": type(error).__name__, "errno": number, "exit": int(code), "message": message}
-        line = json.dumps({"error": document})
-    else:
-        line = f"overlaykit: {message}"
-    with contextlib.suppress(OSError):
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
-
-
-def _message(error: BaseException) -> str:
-    from ..errors import OverlaykitError
-
-    if isinstance(error, (OverlaykitError, UsageError)):
-        return str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else error.strerror
-    return f"{type(error).__name__}: {error} (unexpected; --debug shows where)"
 
 
 def _prepare_streams() -> None:

@@ -48,6 +48,7 @@ class CommandParser(argparse.ArgumentParser):
             formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=80),
         )
         self._name = name
+        self._rest = ""
         group = self.add_argument_group("options of every command")
         for option, value, text in GLOBAL_OPTIONS:
             if option == "--option":
@@ -58,6 +59,15 @@ class CommandParser(argparse.ArgumentParser):
                 group.add_argument(option, metavar=value, help=text)
             else:
                 group.add_argument(option, help=text, action="store_true")
+
+    def take_rest(self, name: str, text: str) -> None:
+        """Declare that all words behind the first one that is no option belong to somebody else.
+
+        :param name: the attribute that they become, as they are.
+        :param text: one line of help.
+        """
+        self._rest = name
+        self.add_argument(f"[{name.upper()}...]", nargs="?", help=text)
 
     def format_help(self) -> str:
         """Return the help, as wide as the terminal."""
@@ -73,7 +83,10 @@ class CommandParser(argparse.ArgumentParser):
 
         :raises UsageError: the words do not fit.
         """
-        arguments = self.parse_args(self._together(words))
+        rest: list[str] = []
+        arguments = self.parse_args(self._together(words, rest))
+        if self._rest:
+            setattr(arguments, self._rest, rest)
         return (
             GlobalOptions(
                 store=arguments.store,
@@ -88,7 +101,7 @@ class CommandParser(argparse.ArgumentParser):
             arguments,
         )
 
-    def _together(self, words: list[str]) -> list[str]:
+    def _together(self, words: list[str], rest: list[str]) -> list[str]:
         # argparse gives an optional argument nothing where an option stands before its word; and its own mode for
         # mixed words does not know --.
         options: list[str] = []
@@ -97,8 +110,13 @@ class CommandParser(argparse.ArgumentParser):
         for word in remaining:
             if word == "--":
                 others += remaining
+                if self._rest:
+                    rest += others[1:]
+                    del others[1:]
             elif not word.startswith("-") or word == "-":
                 others.append(word)
+                if self._rest:
+                    rest += remaining
             else:
                 options.append(word)
                 action = self._option_string_actions.get(word)

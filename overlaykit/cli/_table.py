@@ -65,6 +65,7 @@ COMMANDS = (
     Command("layers", "", "say who shares which layer, and what that saves", _IMAGES),
     Command("prune", "", "remove what nothing uses", _IMAGES),
     Command("create", "IMAGE [NAME]", "make a container", _IMAGES),
+    Command("run", "IMAGE [COMMAND...]", "run a program in a new container", _IMAGES),
     Command("ps", "", "list the containers", _IMAGES),
     Command("rm", "NAME...", "remove containers", _IMAGES),
     Command("diff", "NAME", "list what a container changes of its image", _IMAGES),

@@ -28,12 +28,13 @@ def find_runner(name: str | None = None) -> Runner:
     :raises RuntimeNotFoundError: it is not installed, or nothing is.
     """
     from ._oci import OciRunner
-    from ._own import OwnRunner
 
     name = name or os.environ.get("OVERLAYKIT_RUNTIME") or None
     for one in KNOWN if name is None else (name,):
         if one == "own":
             if linux.available():
+                from ._own import OwnRunner
+
                 return OwnRunner()
             continue
         path = _which(one)

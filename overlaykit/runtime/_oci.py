@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import errors, linux
 from ._cgroup import ROOT, Cgroup, is_unified
 from ._config import process_section
-from ._process import HostProcess, kill_children
+from ._process import ENDING, HostProcess, child_of, kill_children
 from ._seccomp_bpf import compile_seccomp
 
 if TYPE_CHECKING:
@@ -108,27 +108,50 @@ class OciRunner:
                 ) from error
             finally:
                 os.close(log_write)
-            process = OciProcess(self, bundle, pid, log_read)
+            process = OciProcess(self, bundle, pid, log_read, bundle.config["process"]["args"][0], first=True)
             process.held = held.pop_all()
         return process
 
 
 class OciProcess(HostProcess):
-    """A container's first process, or one more in it."""
+    """A container's first process, or one more in it: a runtime, and the program as its child.
 
-    def __init__(self, runner: OciRunner, bundle: Bundle, pid: int, log: int) -> None:
+    :param program: what it runs, for messages.
+    :param first: it is the container's first process.
+    """
+
+    def __init__(self, runner: OciRunner, bundle: Bundle, pid: int, log: int, program: str, *, first: bool) -> None:
         self._runner = runner
         self._bundle = bundle
         self._log = log
+        self._program = program
+        self._first = first
+        self._deadly = 0
         self.held = ExitStack()
-        self.joined = False
         super().__init__(pid, self._finished)
+
+    def signal(self, number: int) -> None:
+        """See :meth:`RunningProcess.signal`.
+
+        The kernel drops what the first process of a namespace has no handler for. What would end any other program ends
+        it too, with everything in the container.
+        """
+        program = child_of(self.pid)
+        begun = program is not None and not _same_program(program, self.pid)
+        if number in ENDING and not (begun and program is not None and (not self._first or _takes(program, number))):
+            self._deadly = number
+            self.kill()
+        elif program is not None and self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(program, number)
 
     def _finished(self, code: int) -> int:
         """Tell a failure of the runtime, which it logs, from one of the program."""
+        if self._deadly and code == 128 + signal.SIGKILL:
+            return 128 + self._deadly
         said = _errors(self._log)
         if said and code not in (0, 128 + signal.SIGKILL):
-            raise _failure(self._runner.name, said, self._bundle)
+            raise _failure(self._runner.name, said, self._program[:200])
         return code
 
     def exec(self, process: ProcessSpec, stdio: Stdio) -> RunningProcess:
@@ -163,21 +186,38 @@ class OciProcess(HostProcess):
                         f"nothing can be started in the container {bundle.id}: {error.strerror}"
                         + ("; it has ended" if isinstance(error, ProcessLookupError) else "")
                     ) from error
-            running = OciProcess(runner, bundle, pid, log_read)
-            running.joined = True
+            running = OciProcess(runner, bundle, pid, log_read, process.args[0], first=False)
             running.held = held.pop_all()
         return running
 
     def kill(self) -> None:
         """See :meth:`RunningProcess.kill`."""
         # The runtime's own death would only cut what it started in the container loose.
-        if not (self.joined and kill_children(self.pid)):
+        if not (not self._first and kill_children(self.pid)):
             super().kill()
 
     def close(self) -> None:
         """See :meth:`RunningProcess.close`."""
         super().close()
         self.held.close()
+
+
+def _same_program(one: int, other: int) -> bool:
+    """Tell whether a child still is what made it: it has not become the container's program."""
+    try:
+        return os.readlink(f"/proc/{one}/exe") == os.readlink(f"/proc/{other}/exe")
+    except OSError:
+        return False
+
+
+def _takes(pid: int, number: int) -> bool:
+    """Tell whether a process has something to say on a signal: it catches, ignores or blocks it."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            lines = dict(line.split(b":", 1) for line in file if line.startswith(b"Sig"))
+    except OSError:
+        return True  # it has ended meanwhile
+    return any(int(lines[name], 16) >> (number - 1) & 1 for name in (b"SigCgt", b"SigIgn", b"SigBlk"))
 
 
 def _without(section: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -239,9 +279,8 @@ _REASONS: tuple[tuple[Callable[[str], bool], int], ...] = (
 )
 
 
-def _failure(name: str, said: list[str], bundle: Bundle) -> errors.RunError:
+def _failure(name: str, said: list[str], program: str) -> errors.RunError:
     text = " ".join(said)
-    program = str(bundle.config["process"]["args"][0])[:200]
     code = next((code for fits, code in _REASONS if fits(text.lower())), 125)
     if code == 127:
         return errors.RunError(f"there is no program {program!r} in the image: look at its PATH", exit_code=code)

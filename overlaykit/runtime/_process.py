@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["HostProcess", "kill_children"]
+__all__ = ["ENDING", "HostProcess", "child_of", "kill_children"]
+
+ENDING = frozenset(
+    getattr(signal, f"SIG{name}") for name in ("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "VTALRM", "PROF")
+)
+"""Signals that end a program that does not care for them (signal(7)) and that somebody sends."""
+
+
+def child_of(pid: int) -> int | None:
+    """Return the first child of a process; ``None`` where it has none, or has ended."""
+    return next(iter(_children(pid)), None)
 
 
 class HostProcess:

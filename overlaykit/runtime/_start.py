@@ -11,8 +11,9 @@ from .. import errors, linux
 from ._bundle import Bundle
 from ._capabilities import choose_capabilities
 from ._command import command, environment, working_directory
-from ._config import Parts, bundle_config
+from ._config import MOUNT_POINTS, Parts, bundle_config
 from ._network import network_files
+from ._program import check_program
 from ._seccomp import seccomp_section
 from ._stubs import Stubs
 from ._terminal import size_of
@@ -89,6 +90,7 @@ def _start(
     if process.terminal:
         process = dataclasses.replace(process, size=size_of((stdio or Stdio()).stdin))
     mounts = (*network_files(options.network, hostname), *options.mounts)
+    check_program(tree, process, [f"/{name}" for name in MOUNT_POINTS] + [one.target for one in options.mounts])
     stubs = Stubs(tree) if stubs is None else stubs
     stubs.enter(process.cwd, mounts, (config.get("Volumes") or ()) if options.volumes else ())
     with contextlib.ExitStack() as undo:
@@ -119,13 +121,20 @@ def process_in(tree: Tree, options: RunOptions, config: Mapping[str, Any], hostn
     :raises RunError: there is no such user, capability or command.
     """
     user = find_user(tree, options.user if options.user is not None else str(config.get("User") or ""))
+    rootless = not linux.is_mount_admin()
+    if rootless and (user.uid or user.gid):
+        raise errors.RunError(
+            f"the process would be user {user.uid} and group {user.gid}, and without root a container has user 0 "
+            "alone: run it as root, with the user 0 (-u 0), or with the ids of /etc/subuid (overlaykit unshare -- "
+            "overlaykit run ..., over a store made in there)"
+        )
     return ProcessSpec(
         command(config, options),
         environment(config, options, user, hostname),
         working_directory(config, options),
         user.uid,
         user.gid,
-        user.groups,
+        () if rootless else user.groups,  # a user namespace with one group has no others
         _possible(choose_capabilities(options.cap_add, options.cap_drop)),
         options.no_new_privileges,
         options.terminal,
