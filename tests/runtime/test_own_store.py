@@ -162,6 +162,7 @@ def test_a_kill_of_the_supervisor_leaves_nothing(tmp_path: Path, layout: Path) -
         box = run_detached(store, "box:1", "web", options, detached=DetachedOptions(runtime="own"))
         state = box.status
         os.kill(state.supervisor, signal.SIGKILL)
+        wait_gone(state.supervisor)
         wait_gone(state.pid)
         DetachedContainer(store, "web").remove(force=True)
 
