@@ -45,7 +45,7 @@ def encoded(analysis: Analysis) -> dict[str, Any]:
         for one in analysis.waste
     ]
     duplicates = [
-        [one.size, [number for path, layer in one.places for number in (paths.number(path), layer)]]
+        [one.size, one.bytes, [number for path, layer in one.places for number in (paths.number(path), layer)]]
         for one in analysis.duplicates
     ]
     user = analysis.user_wasted

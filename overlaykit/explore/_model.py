@@ -104,11 +104,16 @@ class Entry:
 
     def walk(self) -> Iterator[tuple[str, Entry]]:
         """Yield all that is below this directory in tree order, each with its path from here."""
+        for path, entry in self.walk_bytes():
+            yield os.fsdecode(path), entry
+
+    def walk_bytes(self) -> Iterator[tuple[bytes, Entry]]:
+        """Yield as :meth:`walk` does, with paths as they are."""
         pending = [(b"", self)]
         while pending:
             path, entry = pending.pop()
             if path:
-                yield os.fsdecode(path), entry
+                yield path, entry
             if entry.children:
                 before = path + b"/" if path else b""
                 pending += [(before + name, child) for name, child in sorted(entry.children.items(), reverse=True)]
@@ -182,19 +187,15 @@ class Duplicate:
     """Content that a layer stores though a layer below has it in a file that still shows, under another path.
 
     :param digest: SHA-256 of the content.
-    :param size: bytes of one of them.
+    :param size: its length in bytes.
+    :param bytes: what the layers above the lowest of these store of it.
     :param places: path and index of the layer of each such file, the lowest layer first; hard links count as one.
     """
 
     digest: str
     size: int
+    bytes: int
     places: tuple[tuple[str, int], ...]
-
-    @property
-    def bytes(self) -> int:
-        """Bytes that layers above the lowest of these store."""
-        lowest = self.places[0][1]
-        return self.size * sum(layer > lowest for _, layer in self.places)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._names: dict[int, int] = {}
-        self._where: dict[int, tuple[str, Entry]] = {}
+        self._where: dict[int, tuple[bytes, Entry]] = {}
         self._waste: list[Waste] = []
 
     def layer(
@@ -48,11 +48,10 @@ class Ledger:
                 names[old.inode] -= 1
                 if not names[old.inode]:
                     gone.add(old.inode)
-        fresh: dict[bytes, str] = {}
-        for raw, entry in stored:
+        fresh: dict[bytes, bytes] = {}
+        for path, entry in stored:
             if not entry.stored:
                 continue
-            path = os.fsdecode(raw)
             self._where[entry.inode] = (path, entry)
             if names.get(entry.inode):
                 fresh.setdefault(entry.digest, path)
@@ -69,25 +68,31 @@ class Ledger:
 
     def duplicates(self, root: Entry) -> tuple[Duplicate, ...]:
         """Return what the final tree has several times, from several layers, the most bytes first."""
-        same: dict[bytes, dict[int, tuple[str, Entry]]] = {}
-        for path, entry in root.walk():
-            if entry.stored:
-                same.setdefault(entry.digest, {}).setdefault(entry.inode, (path, entry))
+        same: dict[bytes, list[Entry]] = {}
+        names: dict[int, bytes] = {}
+        for path, entry in root.walk_bytes():
+            if entry.stored and entry.inode not in names:
+                names[entry.inode] = path
+                same.setdefault(entry.digest, []).append(entry)
         found = []
         for digest, files in same.items():
-            places = sorted(((path, entry.layer) for path, entry in files.values()), key=lambda place: place[1])
-            if len({layer for _, layer in places}) > 1:
-                size = next(iter(files.values()))[1].stored
-                found.append(Duplicate(digest.hex(), size, tuple(places)))
+            if len(files) == 1 or len({entry.layer for entry in files}) == 1:
+                continue
+            files.sort(key=lambda entry: entry.layer)
+            places = tuple((os.fsdecode(names[entry.inode]), entry.layer) for entry in files)
+            again = sum(entry.stored for entry in files if entry.layer > files[0].layer)
+            found.append(Duplicate(digest.hex(), files[0].size, again, places))
         return tuple(sorted(found, key=lambda one: (-one.bytes, os.fsencode(one.places[0][0]))))
 
 
-def _wasted(path: str, entry: Entry, index: int, root: Entry, fresh: dict[bytes, str]) -> Waste:
+def _wasted(path: bytes, entry: Entry, index: int, root: Entry, fresh: dict[bytes, bytes]) -> Waste:
     now = root.find(path)
-    cause, aspects, moved = Cause.REPLACED, Aspect.NONE, None
+    cause, aspects = Cause.REPLACED, Aspect.NONE
+    moved: str | None = None
     if now is None:
-        moved = fresh.get(entry.digest)
-        cause = Cause.DELETED if moved is None else Cause.MOVED
+        there = fresh.get(entry.digest)
+        moved = None if there is None else os.fsdecode(there)
+        cause = Cause.DELETED if there is None else Cause.MOVED
     elif now.digest == entry.digest:
         cause, aspects = Cause.REWRITTEN, aspects_of(entry, now)
-    return Waste(path, entry.stored, entry.layer, index, cause, aspects, moved)
+    return Waste(os.fsdecode(path), entry.stored, entry.layer, index, cause, aspects, moved)

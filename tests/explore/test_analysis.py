@@ -315,7 +315,9 @@ def test_holes_are_not_stored_but_are_content(load: Callable[..., ImageStore]) -
     assert entry is not None
     assert (entry.size, entry.stored) == (1_000_000, 10)
     assert analysis.layers[0].stored == 10
-    assert [one.places for one in analysis.duplicates] == [(("sparse", 0), ("plain", 1))]
+    assert [(one.places, one.size, one.bytes) for one in analysis.duplicates] == [
+        ((("sparse", 0), ("plain", 1)), 1_000_000, 1_000_000)
+    ]
 
 
 def test_an_image_without_layers_wastes_nothing(load: Callable[..., ImageStore]) -> None:

@@ -377,6 +377,14 @@ def test_forty_thousand_entries(browser: Browser, load: Callable[..., ImageStore
         check_quiet(page)
 
 
+def test_an_image_without_layers(browser: Browser, load: Callable[..., ImageStore], tmp_path: Path) -> None:
+    write_page(analyse(load(), "image:1"), tmp_path / "page.html")
+    with browser.page((tmp_path / "page.html").as_uri()) as page:
+        assert page.texts("#main") == ["The image has no layers."]
+        assert page.texts("#efficiency") == ["100.0%"]
+        check_quiet(page)
+
+
 def test_the_page_is_one_file_that_names_nothing_outside(analysis: Analysis) -> None:
     text = page_text(analysis)
     assert text == page_text(analysis)

@@ -13,6 +13,7 @@ async function start() {
   if (!model.layers.length) {
     renderHeader(model);
     byId("main").replaceChildren(element("p.nothing", {}, "The image has no layers."));
+    document.documentElement.dataset.ready = "true";
     return;
   }
   renderHeader(model);

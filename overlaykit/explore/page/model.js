@@ -48,11 +48,10 @@ function buildModel(raw) {
     const change = (model.changesOf[waste.path] || []).find((one) => one.layer === waste.layer);
     if (change) change.waste = waste;
   }
-  model.twice = raw.duplicates.map(([size, flat]) => {
+  model.twice = raw.duplicates.map(([size, again, flat]) => {
     const places = [];
     for (let at = 0; at < flat.length; at += 2) places.push({ path: flat[at], layer: flat[at + 1] });
-    const again = places.filter((place) => place.layer > places[0].layer).length;
-    return { size, places, bytes: size * again };
+    return { size, places, bytes: again };
   });
   model.children = childrenOf(model);
   return model;

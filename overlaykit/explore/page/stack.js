@@ -23,8 +23,8 @@ function layerItem(model, layer, largest, choose) {
   const kept = (one.stored - one.wasted) / largest;
   const lost = one.wasted / largest;
   const bar = element("span.bar", { "aria-hidden": "true" },
-    element("span.kept", { css: { width: `${kept * 100}%` } }),
-    element("span.lost", { css: { width: `${lost * 100}%` } }));
+    kept > 0 ? element("span.kept", { css: { width: `${kept * 100}%` } }) : null,
+    lost > 0 ? element("span.lost", { css: { width: `${lost * 100}%` } }) : null);
   const counts = element("span.counts", {},
     count("added", one.added), count("changed", one.changed), count("removed", one.removed),
     element("span.lostnote", {}, one.wasted ? `${bytes(one.wasted)} wasted` : ""));
