@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from .. import errors, linux
-from ._cgroup import ROOT, Cgroup, is_unified
+from ._cgroup import ROOT, is_unified
+from ._cgroup2 import open_cgroup
 from ._config import process_section
 from ._process import ENDING, HostProcess, child_of, kill_children
 from ._seccomp_bpf import compile_seccomp
@@ -59,7 +60,8 @@ class OciRunner:
                 words = ["--cgroup-manager=disabled"]
                 hide = None if is_unified() else ROOT
                 if not bundle.rootless:
-                    group = held.enter_context(Cgroup(bundle.id, bundle.limits))
+                    group = open_cgroup(bundle.id, bundle.limits)
+                    held.callback(group.close)
                     descriptors = group.descriptors
                     if not group.guards_devices:
                         document["process"] = _without_mknod(document["process"])

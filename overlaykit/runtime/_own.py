@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from .. import errors, linux
-from ._cgroup import Cgroup
+from ._cgroup2 import open_cgroup
 from ._own_errors import explain
 from ._own_plan import bundle_plan, join_plan
 from ._own_protocol import PLAN, STATUS, Kind, Message
@@ -70,7 +70,8 @@ class OwnRunner:
         with ExitStack() as held:
             group = None
             if not bundle.rootless:
-                group = held.enter_context(Cgroup(bundle.id, bundle.limits))
+                group = open_cgroup(bundle.id, bundle.limits)
+                held.callback(group.close)
             elif bundle.limits:
                 _warn_rootless()
             cgroups = tuple(group.descriptors) if group else ()

@@ -159,7 +159,12 @@ def test_an_empty_root_has_no_program(tmp_path: Path) -> None:
 def test_a_link_to_the_runner_itself(box: Box, root: Path) -> None:
     """An image can have the runner executed in a container, and so get hold of it (CVE-2019-5736)."""
     (root / "bin" / "itself").symlink_to("/proc/self/exe")
-    seen = box.run("/bin/itself")
+    try:
+        seen = box.run("/bin/itself")
+    except errors.RunError as error:
+        # Linked with the shared C library, as for the sanitizers, it finds no loader in there.
+        assert "interpreter" in str(error)  # noqa: PT017 -- one of two ways in which it can end well
+        return
     assert seen.code == 125
     assert "overlaykit run" in seen.err
 
