@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from ._text import printable, size
@@ -14,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rich.console import RenderableType
-    from rich.progress import TaskID
+    from rich.progress import Progress, TaskID
 
     from ._output import Output
 
-__all__ = ["TransferEvent", "add_progress_option", "import_progress", "transfer_progress"]
+__all__ = ["TransferEvent", "add_progress_option", "import_progress", "reading_progress", "transfer_progress"]
 
 
 @contextlib.contextmanager
@@ -50,6 +51,44 @@ def import_progress(output: Output, source: str) -> Iterator[Callable[[int, int]
             display.update(task, completed=bytes, entries=entries)
 
         yield show
+
+
+_PATIENCE = 0.7
+"""Seconds after which somebody may wonder; what is read sooner is not worth importing rich."""
+
+
+@contextlib.contextmanager
+def reading_progress(output: Output, what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how much was read while the body runs, if that takes long, on standard error where that is a terminal.
+
+    :param what: is read.
+    :returns: what to call with the bytes read so far and all of them; ``None`` where nothing is shown.
+    """
+    if output.quiet or output.json or not sys.stderr.isatty():
+        yield None
+        return
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        display: Progress | None = None
+
+        def show(done: int, total: int) -> None:
+            nonlocal display
+            if display is None:
+                if time.monotonic() - began < _PATIENCE:
+                    return
+                display = stack.enter_context(_reading_bar(output))
+                display.add_task(printable(what))
+            display.update(display.task_ids[0], completed=done, total=total)
+
+        yield show
+
+
+def _reading_bar(output: Output) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(binary_units=True))
+    return Progress(*columns, console=Console(stderr=True, no_color=not output.color), transient=True)
 
 
 class TransferEvent(Protocol):

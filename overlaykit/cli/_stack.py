@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import NotFoundError
 from ..explore import analyse, instruction_text
 from ._image import short
+from ._progress import reading_progress
 from ._text import printable, size, width
 
 if TYPE_CHECKING:
@@ -23,16 +24,19 @@ _NARROW = 72
 _SHOWN = 3
 
 
-def analyse_named(store: ImageStore, name: str) -> Analysis:
+def analyse_named(store: ImageStore, name: str, output: Output) -> Analysis:
     """Analyse a container where there is one of this name, else an image.
 
     :raises NotFoundError: there is neither.
     """
+    image: str | None = None
+    container: str | None = name
     try:
         store.open_container(name)
     except NotFoundError:
-        return analyse(store, name)
-    return analyse(store, None, name)
+        image, container = name, None
+    with reading_progress(output, name) as progress:
+        return analyse(store, image, container, progress=progress)
 
 
 def percent(ratio: float) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
 from testkit.images import layer, make_image, write_layout
+from testkit.terminals import on_terminal
 
 from overlaykit.cli._stack import fit, percent
 from overlaykit.cli._text import width
@@ -88,10 +90,6 @@ def test_tree_fits_a_terminal(images: Cli, columns: int, monkeypatch: pytest.Mon
 
 
 def _at(cli: Cli, columns: int, *words: str) -> str:
-    import sys
-
-    from testkit.terminals import on_terminal
-
     command = [sys.executable, "-P", "-m", "overlaykit", *words]
     with on_terminal(command, cli.environment, columns=columns) as terminal:
         assert terminal.end() == 0
@@ -188,6 +186,25 @@ def test_odd_names_do_nothing_to_a_terminal(cli: Cli, tmp_path: Path) -> None:
     document = cli.json("explore", "odd:1", "--changes")
     paths = [one["path"] for one in document["layers"][0]["changes"]]
     assert os.fsencode(paths[1]) == b"latin-\xe9"
+
+
+def test_a_long_reading_shows_how_far_it_is(images: Cli) -> None:
+    program = (
+        "import sys, time\n"
+        "from overlaykit.cli import _progress, main\n"
+        "_progress._PATIENCE = 0\n"
+        "sys.exit(main(['tree', 'app:1']))\n"
+    )
+    with on_terminal([sys.executable, "-P", "-c", program], images.environment) as terminal:
+        assert terminal.end() == 0
+    assert any("app:1 " in line and "━" in line and "bytes" in line for frame in terminal.frames for line in frame)
+    assert not any("━" in line for line in terminal.lines)
+    assert terminal.cursor_shown
+    with on_terminal(
+        [sys.executable, "-P", "-c", program.replace("'app:1'", "'app:1', '--quiet'")], images.environment
+    ) as one:
+        assert one.end() == 0
+    assert b"\xe2\x94\x81" not in one.raw
 
 
 def test_texts_are_cut_by_columns() -> None:

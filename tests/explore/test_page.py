@@ -179,10 +179,19 @@ def test_the_tree_and_its_filters(page: Page, analysis: Analysis) -> None:
     assert rows(page) == ["app/", "data"]
     assert page.evaluate("location.hash").startswith("#layer=1&show=wasted")
     page.click("#filter-wasted")
+    page.click("#filter-hidden")
+    assert rows(page) == ["etc/", "conf", "usr/", "lib/", "gone", "share/", "doc/", "a", "b"]
+    assert "hides 199.2 KiB" in page.texts("#tally")[0]
+    page.click("#filter-added")
+    assert {"app/", "copy", "gone"} <= set(rows(page))
+    page.click("#filter-added")
+    page.click("#filter-hidden")
     page.click("#sort-main")
     assert rows(page)[:3] == ["app/", "copy", "data"]
     page.click("#sort-main")
     assert rows(page)[-2:] == ["data", "copy"]
+    page.click("#sort-lost")
+    assert rows(page)[:2] == ["app/", "data"]
     assert analysis.layers[1].stored == 504_000 + 77 + sum(len(name.encode()) for name in EVIL)
 
 
@@ -229,6 +238,22 @@ def test_odd_names_are_text(page: Page) -> None:
     assert page.evaluate("document.querySelectorAll('img, b, iframe, #rows script').length") == 0
     text = page.texts("pre.instruction")[0]
     assert text == "RUN </script><script>alert(1)</script>"
+
+
+def test_no_other_script_runs_there_and_nobody_is_asked(browser: Browser, analysis: Analysis, tmp_path: Path) -> None:
+    write_page(analysis, tmp_path / "page.html")
+    with browser.page((tmp_path / "page.html").as_uri()) as page:
+        script = (
+            "(() => { const script = document.createElement('script'); script.textContent = 'window.hit = 1';"
+            " document.body.append(script); document.body.insertAdjacentHTML('beforeend',"
+            ' \'<img src=x onerror="window.hit = 2"><p style="color: red" id=styled>\'); })()'
+        )
+        page.evaluate(script)
+        assert page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', error => error.name)") == "TypeError"
+        refused = page.wait("window.hit === undefined && getComputedStyle(document.getElementById('styled')).color")
+        assert refused != "rgb(255, 0, 0)"
+        told = " ".join(event["entry"]["text"] for event in page.events("Log.entryAdded"))
+        assert told.count("Content Security Policy") >= 4
 
 
 def test_what_happened_to_a_file(page: Page) -> None:

@@ -54,7 +54,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     if arguments.html == "-" and (context.output.json or sys.stdout.isatty()):
         raise UsageError("a page is neither JSON nor text for a terminal: say where with --html FILE")
     with context.open_store() as store:
-        analysis = analyse_named(store, arguments.name)
+        analysis = analyse_named(store, arguments.name, context.output)
     output = context.output
     broken = [] if rules is None else rules.broken(analysis)
     page = _write_page(output, analysis, arguments.html) if arguments.html else None

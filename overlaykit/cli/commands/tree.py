@@ -31,7 +31,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     from .._stack import analyse_named, draw_stack, fit, percent
 
     with context.open_store() as store:
-        analysis = analyse_named(store, arguments.name)
+        analysis = analyse_named(store, arguments.name, context.output)
     output = context.output
     if output.json:
         from ...explore import as_document

@@ -47,7 +47,7 @@ class Browser:
         self._process = process
         self._place = place
         self._short = short
-        SERVING.add(place)
+        SERVING.add(process.pid)
         self._give = give
         self._take = take
         self._number = 0
@@ -126,7 +126,7 @@ class Browser:
         end = time.monotonic() + 10
         while time.monotonic() < end and any(self._place in " ".join(words) for words in _commands()):
             time.sleep(0.02)
-        SERVING.discard(self._place)
+        SERVING.discard(self._process.pid)
         shutil.rmtree(self._short)
 
 

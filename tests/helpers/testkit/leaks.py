@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SERVING", "Holdings"]
 
-#: Words by which processes are told that serve several tests, such as a browser's, whose number goes up and down; to be
-#: taken out by whoever ends them, before the run does.
-SERVING: set[str] = set()
+#: Processes that serve several tests, such as a browser, whose own ones come and go; to be taken out by whoever ends
+#: them, before the run does.
+SERVING: set[int] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,20 @@ def _descriptors() -> Iterator[str]:
 def _processes() -> Iterator[str]:
     for child in psutil.Process().children(recursive=True):
         try:
+            if _serves(child):
+                continue
             words = " ".join(child.cmdline())
         except psutil.ZombieProcess:
             words = child.name()
         except psutil.NoSuchProcess:
             continue
         # Python starts one of these with its first shared lock and keeps it to the end.
-        if "multiprocessing.resource_tracker" not in words and not any(word in words for word in SERVING):
+        if "multiprocessing.resource_tracker" not in words:
             yield f"{child.pid} {words}"
+
+
+def _serves(child: psutil.Process) -> bool:
+    return bool(SERVING) and any(one.pid in SERVING for one in (child, *child.parents()))
 
 
 def _mounts() -> Iterator[str]:
