@@ -18,22 +18,13 @@ static int close_all(unsigned from, unsigned to)
     return from > to || syscall(SYS_close_range, from, to, 0) == 0 ? 0 : -errno;
 }
 
-/* The program gets its standard streams and what it is to keep; of the runner only the socket that closes when it starts. */
+/* The program gets its standard streams; of the runner only the socket stays, which closes when it starts. */
 static int arrange_descriptors(struct job *job)
 {
-    struct record record;
-    int kept = plan_find(job->plan, OP_KEEP, &record) ? (int)record_number(&record, 0) : 0, index, error;
-    int sync = fcntl(job->sync, F_DUPFD_CLOEXEC, RUNNER_STATUS + 1 + kept);
+    int error = close_all(3, (unsigned)job->sync - 1);
 
-    if (sync < 0)
-        return note(job, STEP_EXEC, -errno, NULL);
-    job->sync = sync;
-    for (index = 0; index < kept; index++)
-        if (dup2(RUNNER_STATUS + 1 + index, 3 + index) < 0)
-            return note(job, STEP_EXEC, -errno, NULL);
-    error = close_all((unsigned)(3 + kept), (unsigned)sync - 1);
     if (!error)
-        error = close_all((unsigned)sync + 1, ~0U);
+        error = close_all((unsigned)job->sync + 1, ~0U);
     return error ? note(job, STEP_EXEC, error, NULL) : 0;
 }
 

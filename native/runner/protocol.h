@@ -12,8 +12,8 @@
  * order of the records.
  *
  * Descriptor RUNNER_STATUS is one end of a pair of SOCK_SEQPACKET sockets. The runner sends struct message; the library sends
- * single bytes: 0 opens the gate, any other is the number of a signal for the container's first process. When the
- * library closes its end, the container is killed.
+ * single bytes, each the number of a signal for the container's first process. When the library closes its end, the
+ * container is killed.
  */
 #ifndef RUNNER_PROTOCOL_H
 #define RUNNER_PROTOCOL_H
@@ -27,7 +27,7 @@ enum { RUNNER_PLAN = 3, RUNNER_STATUS = 4 };
 /* Numbers, then texts; "..." where any count will do. */
 enum operation {
     OP_NAMESPACES = 1,  /* CLONE_NEW* flags */
-    OP_IDS = 2,         /* whether setgroups(2) is given up; the contents of uid_map and gid_map, both empty where the library sets them */
+    OP_IDS = 2,         /* whether setgroups(2) is given up; the contents of uid_map and gid_map */
     OP_ROOT = 3,        /* descriptor or -1, HOW_*; the path where there is no descriptor */
     OP_FILESYSTEM = 4,  /* MOUNT_ATTR_*, HOW_*; type, target, source, path to bind where it may not be mounted or "", options ... */
     OP_BIND = 5,        /* descriptor or -1, MOUNT_ATTR_* to set, to clear, HOW_*, propagation; source, target */
@@ -52,10 +52,8 @@ enum operation {
     OP_JOIN = 24,       /* pidfd, CLONE_NEW* flags */
     OP_LIFELINE = 25,   /* pidfd of the process whose end ends the container */
     OP_OOM_SCORE = 26,  /* oom_score_adj */
-    OP_KEEP = 27,       /* how many descriptors, from RUNNER_STATUS + 1 on, the program gets as 3 and up */
-    OP_GATE = 28,
-    OP_LOOPBACK = 29,
-    OP_FILE = 30,       /* mode, uid, gid, MOUNT_ATTR_*, HOW_*; target, content */
+    OP_LOOPBACK = 27,
+    OP_FILE = 28,       /* mode, uid, gid, MOUNT_ATTR_*, HOW_*; target, content */
     OP_LAST = OP_FILE,
 };
 
@@ -88,7 +86,6 @@ enum step {
     STEP_PLAN,        /* error: EBADMSG, ENOMEM ... */
     STEP_CLONE,
     STEP_USER_MAP,
-    STEP_GATE,
     STEP_CGROUP,
     STEP_CGROUP_NAMESPACE,
     STEP_JOIN,

@@ -24,7 +24,6 @@ enum { NOT_RUN = 125, CANNOT_RUN = 126, NOT_FOUND = 127 };
 struct supervisor {
     struct job job;
     pid_t pid;
-    int waiting;  /* for the library to open the gate */
     int running;  /* the program has been started */
     int failed;   /* it never will be */
     int deadly;   /* the signal for which the container has been killed */
@@ -53,7 +52,7 @@ static int map_ids(struct supervisor *self)
     struct record record;
     int error = 0;
 
-    if (!plan_find(self->job.plan, OP_IDS, &record) || !record_text(&record, 0)[0])
+    if (!plan_find(self->job.plan, OP_IDS, &record))
         return 0;
     /* user_namespaces(7): who has no privileges may map a group only after giving up setgroups(2). */
     if (record_number(&record, 0))
@@ -230,7 +229,6 @@ static void pass_signal(struct supervisor *self, int number)
 
 static void go(struct supervisor *self)
 {
-    self->waiting = 0;
     if (send(self->job.sync, "", 1, MSG_NOSIGNAL) < 0)
         send_signal(self, SIGKILL);
 }
@@ -240,10 +238,7 @@ static void hear_library(struct supervisor *self)
     unsigned char byte;
     ssize_t count = recv(RUNNER_STATUS, &byte, 1, MSG_DONTWAIT);
 
-    if (count == 1 && byte == 0) {
-        if (self->waiting)
-            go(self);
-    } else if (count == 1) {
+    if (count == 1) {
         pass_signal(self, byte);
     } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
         self->watched[STATUS].fd = -1;
@@ -387,9 +382,6 @@ int supervise(const struct plan *plan)
         return watch(&self);
     }
     tell(MESSAGE_CHILD, self.pid, self.watched[CHILD].fd);
-    if (plan_has(plan, OP_GATE))
-        self.waiting = 1;
-    else
-        go(&self);
+    go(&self);
     return watch(&self);
 }

@@ -19,7 +19,6 @@ _STEPS = {
     Step.PLAN: "the runner cannot read its plan",
     Step.CLONE: "cannot make namespaces for a container",
     Step.USER_MAP: "cannot map users into the container's user namespace",
-    Step.GATE: "the container was given up before it began",
     Step.CGROUP: "cannot put the container into its cgroup",
     Step.CGROUP_NAMESPACE: "cannot make a cgroup namespace",
     Step.JOIN: "cannot enter the container",

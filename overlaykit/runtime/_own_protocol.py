@@ -46,10 +46,8 @@ class Operation(enum.IntEnum):
     JOIN = 24
     LIFELINE = 25
     OOM_SCORE = 26
-    KEEP = 27
-    GATE = 28
-    LOOPBACK = 29
-    FILE = 30
+    LOOPBACK = 27
+    FILE = 28
 
 
 class Bind(enum.IntFlag):
@@ -106,36 +104,35 @@ class Step(enum.IntEnum):
     PLAN = 1
     CLONE = 2
     USER_MAP = 3
-    GATE = 4
-    CGROUP = 5
-    CGROUP_NAMESPACE = 6
-    JOIN = 7
-    NAME = 8
-    LOOPBACK = 9
-    LIMIT = 10
-    OOM_SCORE = 11
-    PROPAGATION = 12
-    ROOT = 13
-    TARGET = 14
-    SOURCE = 15
-    FILESYSTEM = 16
-    OPTION = 17
-    ATTACH = 18
-    ATTRIBUTES = 19
-    DEVICE = 20
-    LINK = 21
-    MASK = 22
-    READONLY = 23
-    SYSCTL = 24
-    FILE = 25
-    PIVOT = 26
-    DIRECTORY = 27
-    TERMINAL = 28
-    GROUPS = 29
-    USER = 30
-    CAPABILITIES = 31
-    SECCOMP = 32
-    EXEC = 33
+    CGROUP = 4
+    CGROUP_NAMESPACE = 5
+    JOIN = 6
+    NAME = 7
+    LOOPBACK = 8
+    LIMIT = 9
+    OOM_SCORE = 10
+    PROPAGATION = 11
+    ROOT = 12
+    TARGET = 13
+    SOURCE = 14
+    FILESYSTEM = 15
+    OPTION = 16
+    ATTACH = 17
+    ATTRIBUTES = 18
+    DEVICE = 19
+    LINK = 20
+    MASK = 21
+    READONLY = 22
+    SYSCTL = 23
+    FILE = 24
+    PIVOT = 25
+    DIRECTORY = 26
+    TERMINAL = 27
+    GROUPS = 28
+    USER = 29
+    CAPABILITIES = 30
+    SECCOMP = 31
+    EXEC = 32
 
 
 class PlanWriter:
