@@ -78,19 +78,30 @@ int container_main(const struct plan *plan, int sync);
 /* relay.c: what is typed goes into the container's terminal, and what is shown comes out of it. */
 struct relay {
     int master;            /* -1 where there is no terminal */
+    int output;            /* where it is shown; does not block */
     int raw;               /* the terminal of the library's process has been changed */
+    int input_ended;
     struct termios before;
-    char pending[4096];    /* typed, and not taken yet */
-    size_t from, to;
+    char typed[4096];      /* and not taken yet */
+    size_t typed_from, typed_to;
+    char shown[16384];     /* or to be */
+    size_t shown_from, shown_to;
+};
+/* Which descriptor is waited for, and for what; -1 for none. */
+struct relay_wish {
+    int fd;
+    short events;
 };
 void relay_start(struct relay *relay, int master);
-short relay_wants_input(const struct relay *relay);
-short relay_wants_master(const struct relay *relay);
+struct relay_wish relay_wants_input(const struct relay *relay);
+struct relay_wish relay_wants_output(const struct relay *relay);
+struct relay_wish relay_wants_master(const struct relay *relay);
 void relay_input(struct relay *relay);
+void relay_output(struct relay *relay);
 void relay_master(struct relay *relay, short events);
 void relay_resize(const struct relay *relay);
-/* Shows what is left, and gives the terminal back as it was. */
-void relay_end(struct relay *relay);
+/* Shows what is left, as long as nobody is heard of at one of the two descriptors, and gives the terminal back as it was. */
+void relay_end(struct relay *relay, int status, int lifeline);
 
 /* supervise.c: the process that waits for it. Returns the exit code of the runner. */
 int supervise(const struct plan *plan);

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SIGNALS, STATUS, LIFELINE, SYNC, INPUT, MASTER, CHILD, WATCHED };
+enum { SIGNALS, STATUS, LIFELINE, SYNC, INPUT, OUTPUT, MASTER, CHILD, WATCHED };
 enum { NOT_RUN = 125, CANNOT_RUN = 126, NOT_FOUND = 127 };
 
 struct supervisor {
@@ -27,6 +27,7 @@ struct supervisor {
     int running;  /* the program has been started */
     int failed;   /* it never will be */
     int deadly;   /* the signal for which the container has been killed */
+    int killed;   /* by the library, which waits for nothing more */
     struct relay relay;
     struct pollfd watched[WATCHED];
 };
@@ -239,9 +240,11 @@ static void hear_library(struct supervisor *self)
     ssize_t count = recv(RUNNER_STATUS, &byte, 1, MSG_DONTWAIT);
 
     if (count == 1) {
+        self->killed |= byte == SIGKILL;
         pass_signal(self, byte);
     } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
         self->watched[STATUS].fd = -1;
+        self->killed = 1;
         send_signal(self, SIGKILL);
     }
 }
@@ -298,10 +301,15 @@ static int finish(struct supervisor *self)
     /* What it said last comes before that it ended. */
     while (self->watched[SYNC].fd >= 0 && hear_container(self))
         ;
-    relay_end(&self->relay);
+    relay_end(&self->relay, self->killed ? -1 : self->watched[STATUS].fd, self->watched[LIFELINE].fd);
     if (!self->failed)
         tell(MESSAGE_ENDED, status, -1);
     return exit_code(self, status);
+}
+
+static void wish(struct supervisor *self, int place, struct relay_wish wanted)
+{
+    self->watched[place] = (struct pollfd){.fd = wanted.fd, .events = wanted.events};
 }
 
 static int watch(struct supervisor *self)
@@ -309,8 +317,9 @@ static int watch(struct supervisor *self)
     for (;;) {
         int index;
 
-        self->watched[INPUT] = (struct pollfd){relay_wants_input(&self->relay) ? 0 : -1, POLLIN, 0};
-        self->watched[MASTER] = (struct pollfd){self->relay.master, relay_wants_master(&self->relay), 0};
+        wish(self, INPUT, relay_wants_input(&self->relay));
+        wish(self, OUTPUT, relay_wants_output(&self->relay));
+        wish(self, MASTER, relay_wants_master(&self->relay));
         if (poll(self->watched, WATCHED, -1) < 0)
             continue;
         if (self->watched[CHILD].revents)
@@ -327,6 +336,7 @@ static int watch(struct supervisor *self)
                 break;
             case LIFELINE:
                 self->watched[LIFELINE].fd = -1;
+                self->killed = 1;
                 send_signal(self, SIGKILL);
                 break;
             case SYNC:
@@ -334,6 +344,9 @@ static int watch(struct supervisor *self)
                 break;
             case INPUT:
                 relay_input(&self->relay);
+                break;
+            case OUTPUT:
+                relay_output(&self->relay);
                 break;
             case MASTER:
                 relay_master(&self->relay, self->watched[MASTER].revents);

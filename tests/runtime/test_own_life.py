@@ -307,3 +307,25 @@ def test_a_terminal_for_an_exec(box: Box, screen: Screen) -> None:
         assert second.wait(10) == 5
         assert screen.shows("/dev/pts/0")
         assert screen.shows("33 99")
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_terminal_that_nobody_reads_stops_nothing(box: Box, screen: Screen, ends: bool) -> None:
+    box.process = {"terminal": True}
+    command = ("seq", "1", "100000") if ends else ("yes",)
+    with box.start(*command, stdio=Stdio(screen.slave, screen.slave, screen.slave)) as process:
+        time.sleep(0.3)
+        if ends:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.1)
+        process.kill()
+        assert process.wait(10) == 137
+
+
+def test_what_a_slow_reader_takes_late_arrives_too(box: Box, screen: Screen) -> None:
+    box.process = {"terminal": True}
+    with box.start("seq", "1", "20000", stdio=Stdio(screen.slave, screen.slave, screen.slave)) as process:
+        time.sleep(0.3)
+        assert screen.shows("\n20000\r\n")
+        assert process.wait(10) == 0
+    assert [int(word) for word in screen.shown.split()] == list(range(1, 20001))
