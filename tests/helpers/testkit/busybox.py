@@ -152,7 +152,6 @@ def streams() -> Iterator[tuple[Stdio, int, int]]:
 
 
 def read(descriptor: int) -> str:
-    """Return all of a file."""
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    with os.fdopen(os.dup(descriptor), "rb") as file:
-        return file.read().decode("utf-8", "surrogateescape")
+    """Return all of a file, whose place of writing the container shares and keeps."""
+    size = os.fstat(descriptor).st_size
+    return os.pread(descriptor, size, 0).decode("utf-8", "surrogateescape")
