@@ -138,6 +138,9 @@ class OciProcess(HostProcess):
         The kernel drops what the first process of a namespace has no handler for. What would end any other program ends
         it too, with everything in the container.
         """
+        if number == signal.SIGKILL:
+            self.kill()
+            return
         program = child_of(self.pid)
         begun = program is not None and not _same_program(program, self.pid)
         if number in ENDING and not (begun and program is not None and (not self._first or _takes(program, number))):
@@ -207,7 +210,9 @@ class OciProcess(HostProcess):
 def _same_program(one: int, other: int) -> bool:
     """Tell whether a child still is what made it: it has not become the container's program."""
     try:
-        return os.readlink(f"/proc/{one}/exe") == os.readlink(f"/proc/{other}/exe")
+        made = os.readlink(f"/proc/{one}/exe")
+        # runc's child works in a copy of the program, which a container could not overwrite (CVE-2019-5736).
+        return made.startswith("/memfd:runc_cloned") or made == os.readlink(f"/proc/{other}/exe")
     except OSError:
         return False
 

@@ -88,6 +88,9 @@ class HostProcess:
 
     def signal(self, number: int) -> None:
         """See :meth:`RunningProcess.signal`."""
+        self._send(number)
+
+    def _send(self, number: int) -> None:
         with self._lock:
             if self._returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -95,7 +98,7 @@ class HostProcess:
 
     def kill(self) -> None:
         """See :meth:`RunningProcess.kill`."""
-        self.signal(signal.SIGKILL)
+        self._send(signal.SIGKILL)
 
     def close(self) -> None:
         """See :meth:`RunningProcess.close`."""
