@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         LayerReport,
         Step,
         Waste,
-        path_text,
     )
     from ._page import page_text, write_page
     from ._rules import Broken, Rules, parse_bytes, read_rules
@@ -47,7 +46,6 @@ __all__ = [
     "instruction_text",
     "page_text",
     "parse_bytes",
-    "path_text",
     "read_rules",
     "write_page",
 ]
@@ -72,7 +70,6 @@ _LATER = {
     "instruction_text": "_groups",
     "page_text": "_page",
     "parse_bytes": "_rules",
-    "path_text": "_model",
     "read_rules": "_rules",
     "write_page": "_page",
 }

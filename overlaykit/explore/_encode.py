@@ -87,14 +87,17 @@ class _Paths:
         self._known = {".": 0, "": 0}
 
     def number(self, path: str) -> int:
-        found = self._known.get(path)
-        if found is None:
-            directory, _, name = path.rpartition("/")
-            above = self.number(directory)
-            found = self._known[path] = len(self.names)
-            self.names.append(name)
-            self.parents.append(found - above)
-        return found
+        # Not by recursion: a path may have more components than Python's stack has room.
+        missing = []
+        while (above := self._known.get(path)) is None:
+            missing.append(path)
+            path = path.rpartition("/")[0]
+        for one in reversed(missing):
+            number = self._known[one] = len(self.names)
+            self.names.append(one.rpartition("/")[2])
+            self.parents.append(number - above)
+            above = number
+        return above
 
 
 class _Attributes:

@@ -27,7 +27,6 @@ __all__ = [
     "LayerReport",
     "Step",
     "Waste",
-    "path_text",
 ]
 
 FORMATS: dict[NodeKind, int] = {
@@ -39,11 +38,6 @@ FORMATS: dict[NodeKind, int] = {
     NodeKind.BLOCK: stat.S_IFBLK,
 }
 """The type of each as stat(2) has it."""
-
-
-def path_text(path: bytes) -> str:
-    """Return a path as :attr:`EntryChange.path` has it: relative, the root as ``"."``, surrogate-escaped."""
-    return os.fsdecode(path) or "."
 
 
 @dataclass(frozen=True, slots=True)

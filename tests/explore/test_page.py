@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from testkit.chromium import pixels, start_browser
 
-from overlaykit.explore import analyse, page_text, write_page
+from overlaykit.explore import Cause, analyse, page_text, write_page
 from overlaykit.tree import ChangeKind
 
 from .conftest import archive, link, member, symlink
@@ -407,6 +407,24 @@ def test_an_image_without_layers(browser: Browser, load: Callable[..., ImageStor
     with browser.page((tmp_path / "page.html").as_uri()) as page:
         assert page.texts("#main") == ["The image has no layers."]
         assert page.texts("#efficiency") == ["100.0%"]
+        check_quiet(page)
+
+
+def test_paths_deeper_than_pythons_stack(browser: Browser, load: Callable[..., ImageStore], tmp_path: Path) -> None:
+    deep = "/".join(["d"] * 1500)
+    # What is below x is never seen: x is a file in the end, in the same archive.
+    layer = archive(member(f"{deep}/f", b"deep"), member(f"x/{deep}/f", b"lost"), member("x", b"now a file"))
+    analysis = analyse(load(layer, archive(member(".wh.d", b""))), "image:1")
+    assert [(one.path, one.cause) for one in analysis.waste] == [
+        (f"{deep}/f", Cause.DELETED),
+        (f"x/{deep}/f", Cause.DELETED),
+    ]
+    write_page(analysis, tmp_path / "page.html")
+    with browser.page((tmp_path / "page.html").as_uri() + "#layer=0") as page:
+        page.evaluate("document.getElementById('tree').focus()")
+        for key in ("Home", "*", "End"):
+            page.press(key)
+        assert page.texts("#tally") == ["2 files · stored 14 B · wasted 4 B · hides 4 B"]
         check_quiet(page)
 
 
