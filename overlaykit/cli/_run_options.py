@@ -54,7 +54,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--runtime",
         metavar="NAME",
-        help="crun, runc or a program like them; by default $OVERLAYKIT_RUNTIME, or the first there is",
+        help="crun, runc, own or a program like them; by default $OVERLAYKIT_RUNTIME, or the first there is",
     )
 
 
