@@ -12,6 +12,7 @@
 
 #include "../cdef/btrfs.h"
 #include "../cdef/copy.h"
+#include "../cdef/devices.h"
 #include "../cdef/differ.h"
 #include "../cdef/launch.h"
 #include "../cdef/mount.h"

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <linux/close_range.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@ int main(void)
     }
     /* What is typed at the library's terminal is for the library, which passes on what is for the container. */
     setsid();
+    prctl(PR_SET_NAME, "overlaykit-run"); /* executed by a descriptor, it would be called by its number */
     /* Nothing that the library's process has open reaches a container by accident. */
     if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
         error = note(&job, STEP_PLAN, -errno, "close_range");

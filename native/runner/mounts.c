@@ -119,7 +119,7 @@ int mount_root(struct job *job)
                    : clone_mount(AT_FDCWD, record_text(&record, 0), how & HOW_RECURSIVE);
     if (tree < 0)
         return note(job, STEP_ROOT, tree, record_text(&record, 0));
-    error = set_attributes(tree, 0, 0, MS_PRIVATE, 1);
+    error = set_attributes(tree, how & HOW_NODEV ? MOUNT_ATTR_NODEV : 0, 0, MS_PRIVATE, 1);
     if (error) {
         close(tree);
         return note(job, STEP_ATTRIBUTES, error, "/");

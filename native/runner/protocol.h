@@ -62,6 +62,7 @@ enum {
     HOW_ALL_READONLY = 2, /* the attributes hold below too */
     HOW_FOLLOW = 4,      /* symbolic links in the target are followed, inside the root */
     HOW_READONLY = 8,   /* of the root: read-only once all is mounted */
+    HOW_NODEV = 32,      /* of the root: no device file in it can be opened */
     HOW_OPTIONAL = 16,   /* where the kernel does not know the file system, do without */
 };
 

@@ -14,6 +14,7 @@ from ._lib import available
 if TYPE_CHECKING:
     from ._btrfs import create_subvolume, delete_subvolume, is_btrfs, is_subvolume, snapshot_subvolume
     from ._copy import CopyProgress, CopyResult, copy_tree
+    from ._devices import guard_devices
     from ._differ import Difference, DifferenceFlag, differ
     from ._launch import LaunchFile, join, launch
     from ._mount import (
@@ -69,6 +70,7 @@ __all__ = [
     "delete_subvolume",
     "differ",
     "enter_user_namespace",
+    "guard_devices",
     "is_btrfs",
     "is_mount_admin",
     "is_overlay",
@@ -119,6 +121,7 @@ _LATER = {
     "delete_subvolume": "_btrfs",
     "differ": "_differ",
     "enter_user_namespace": "_userns",
+    "guard_devices": "_devices",
     "is_btrfs": "_btrfs",
     "is_mount_admin": "_mount",
     "is_overlay": "_mount",

@@ -7,8 +7,9 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
-from .. import errors
+from .. import errors, linux
 from ._cgroup import ROOT, Cgroup, is_unified
+from ._config import DEVICES
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,6 +22,10 @@ __all__ = ["UnifiedCgroup", "open_cgroup"]
 _NAME = "overlaykit"
 _PERIOD = 100_000
 
+# Nodes may be made, as Docker has it; to open them is another matter.
+_ALLOWED = [(kind, -1, -1, "m") for kind in ("c", "b")]
+_ALLOWED += [(kind, major, minor, "rwm") for kind, major, minor in DEVICES]
+
 
 def open_cgroup(id: str, limits: Limits) -> Cgroup | UnifiedCgroup:
     """Make the control group of a container, whichever version of the interface this machine has.
@@ -32,15 +37,11 @@ def open_cgroup(id: str, limits: Limits) -> Cgroup | UnifiedCgroup:
 
 
 class UnifiedCgroup:
-    """The group of one container, ``overlaykit/ID``; none is made where nothing is limited.
-
-    Devices are guarded by programs in this version, which are not made here: instead, the container makes no device
-    files.
+    """The group of one container, ``overlaykit/ID``.
 
     :ivar descriptors: of its ``cgroup.procs``.
+    :ivar guards_devices: whether the container opens only the devices that every container has.
     """
-
-    guards_devices = False
 
     def __init__(self, id: str, limits: Limits, *, root: str = ROOT) -> None:
         """Make it.
@@ -51,10 +52,9 @@ class UnifiedCgroup:
         :raises RunError: a limit is refused.
         """
         self.descriptors: list[int] = []
+        self.guards_devices = False
         self._path: str | None = None
         wanted = _settings(limits)
-        if not wanted:
-            return
         parent = f"{root}/{_NAME}"
         path = f"{parent}/{id}"
         try:
@@ -65,6 +65,7 @@ class UnifiedCgroup:
                 _make(path)
                 self._path = path
                 self.descriptors.append(os.open(f"{path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC))
+                self.guards_devices = _guard(path)
             for controller, (name, values) in wanted.items():
                 if self._path is None or not os.path.exists(f"{path}/{values[0][0]}"):
                     warnings.warn(
@@ -109,6 +110,18 @@ def _settings(limits: Limits) -> dict[str, tuple[str, list[tuple[str, str]]]]:
     if limits.pids is not None:
         found["pids"] = "processes", [("pids.max", str(limits.pids))]
     return found
+
+
+def _guard(path: str) -> bool:
+    """Tell whether the kernel takes a guard; what it is for, a container does without where it does not."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        linux.guard_devices(directory, _ALLOWED)
+    except OSError:
+        return False
+    finally:
+        os.close(directory)
+    return True
 
 
 def _make(path: str) -> None:

@@ -95,7 +95,8 @@ def bundle_plan(
     :param lifeline: a descriptor of the process whose end is the container's (:func:`os.pidfd_open`).
     :param cgroups: descriptors of the ``cgroup.procs`` that it goes into.
     :param init: a small process 1 collects orphans and passes signals on.
-    :param make_devices: the container may make device files; to be denied where no cgroup keeps it from opening them.
+    :param make_devices: the container may make device files, and open those of its image; to be denied where no cgroup
+        guards the machine's devices.
     :raises RunError: the document asks for what the runner cannot do.
     """
     config = bundle.config
@@ -117,7 +118,9 @@ def bundle_plan(
             if config.get(key):
                 add(operation, (), (config[key],))
     readonly = Bind.READONLY if config.get("root", {}).get("readonly") else Bind(0)
-    add(Operation.ROOT, (plan.number(bundle.root), Bind.RECURSIVE | readonly), ("/",))
+    # Without a guard, a device file that an image brings would be the machine's device.
+    closed = Bind(0) if make_devices else Bind.NODEV
+    add(Operation.ROOT, (plan.number(bundle.root), Bind.RECURSIVE | readonly | closed), ("/",))
     add_mounts(plan.writer, bundle, plan.number, namespaces)
     if any(mount["destination"] == "/dev" for mount in config.get("mounts", ())):
         _add_devices(plan, linux, namespaces)

@@ -58,6 +58,7 @@ class Bind(enum.IntFlag):
     FOLLOW = 4
     READONLY = 8
     OPTIONAL = 16
+    NODEV = 32
 
 
 class Namespace(enum.IntFlag):

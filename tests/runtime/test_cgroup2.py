@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -79,19 +80,57 @@ def test_a_limit_that_is_refused(tree: Path, monkeypatch: pytest.MonkeyPatch) ->
         UnifiedCgroup("one", LIMITS, root=str(tree))
 
 
-def test_without_limits_there_is_none(tree: Path) -> None:
+def test_without_a_guard_it_says_so(tree: Path) -> None:
+    """A directory that is no group takes none."""
     with UnifiedCgroup("one", Limits(), root=str(tree)) as group:
-        assert group.descriptors == []
-    assert not (tree / "overlaykit").exists()
+        assert len(group.descriptors) == 1
+        assert not group.guards_devices
 
 
-def test_the_kernel_makes_and_removes_it() -> None:
-    """On this machine's own tree, whatever controllers it has: those of the first version are not in it."""
+def _root() -> Path:
     need_root()
     roots = [Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")]
     root = next((one for one in roots if (one / "cgroup.controllers").exists()), None)
     if root is None:
         pytest.skip("no control groups of the second version here")
+    return root
+
+
+def test_the_kernel_guards_devices(tmp_path: Path) -> None:
+    os.mknod(tmp_path / "disk", 0o600 | stat.S_IFBLK, os.makedev(254, 0))
+    os.mknod(tmp_path / "kmsg", 0o600 | stat.S_IFCHR, os.makedev(1, 11))
+    os.mknod(tmp_path / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    os.close(os.open(tmp_path / "kmsg", os.O_RDONLY))
+
+    def look() -> str:
+        said = ""
+        for name, mode in (("disk", os.O_RDONLY), ("kmsg", os.O_RDONLY), ("null", os.O_RDWR), ("null", os.O_WRONLY)):
+            try:
+                os.close(os.open(tmp_path / name, mode))
+                said += "1"
+            except PermissionError:
+                said += "0"
+        os.mknod(tmp_path / "made", 0o600 | stat.S_IFBLK, os.makedev(254, 1))
+        return said
+
+    read, write = os.pipe()
+    with UnifiedCgroup(f"test-{os.getpid()}", Limits(), root=str(_root())) as group:
+        assert group.guards_devices
+        child = os.fork()
+        if child == 0:
+            os.write(group.descriptors[0], b"0")
+            os.write(write, look().encode())
+            os._exit(0)
+        os.close(write)
+        with open(read) as said:
+            assert said.read() == "0011"
+        assert os.waitpid(child, 0)[1] == 0
+    os.close(os.open(tmp_path / "kmsg", os.O_RDONLY))
+
+
+def test_the_kernel_makes_and_removes_it() -> None:
+    """On this machine's own tree, whatever controllers it has: those of the first version are not in it."""
+    root = _root()
     there = (root / "cgroup.controllers").read_text().split()
     limits = Limits(pids=20)
     if "pids" in there:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 from testkit.busybox import Box, make_root
+from testkit.loops import need_root
 
 from overlaykit import errors, linux
-from overlaykit.runtime import FileMount
+from overlaykit.runtime import FileMount, Limits
+from overlaykit.runtime._cgroup2 import UnifiedCgroup
 from overlaykit.runtime._own import OwnRunner
 
 pytestmark = pytest.mark.native
@@ -154,6 +157,23 @@ def test_an_empty_root_has_no_program(tmp_path: Path) -> None:
     with pytest.raises(errors.RunError, match="no such program") as caught:
         Box(OwnRunner(), tmp_path / "empty").start("sh")
     assert caught.value.exit_code == 127
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_devices_that_an_image_brings(box: Box, root: Path, guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_root()
+    os.mknod(root / "tmp" / "kmsg", 0o666 | stat.S_IFCHR, os.makedev(1, 11))
+    if not guarded:
+
+        class Unguarded(UnifiedCgroup):
+            def __init__(self, id: str, limits: Limits) -> None:
+                self.descriptors, self._path, self.guards_devices = [], None, False
+
+        monkeypatch.setattr("overlaykit.runtime._own.open_cgroup", Unguarded)
+    seen = box.sh("head -c 1 /tmp/kmsg; head -c 1 /dev/zero | wc -c; mknod /tmp/made c 1 11 && echo made")
+    assert "/tmp/kmsg: " in seen.err
+    assert "denied" in seen.err or "not permitted" in seen.err
+    assert seen.lines == (["1", "made"] if guarded else ["1"])
 
 
 def test_a_link_to_the_runner_itself(box: Box, root: Path) -> None:
