@@ -13,7 +13,8 @@ int ok_is_overlay(int fd);
  * whose user, mount and process namespaces are entered; no place is made then.
  *
  * stdio are the program's standard streams; keep further descriptors that it inherits under their numbers, no other ones.
- * cgroups are descriptors of cgroup.procs files that the process writes itself into.
+ * cgroups are descriptors of cgroup.procs files that the process writes itself into, which takes the kernel long. into, where it
+ * is not -1, is the directory of a group of version 2 that it is born in, which does not (clone3(2), CLONE_INTO_CGROUP).
  */
 struct ok_launch {
     const char *place, *hide;
@@ -21,6 +22,7 @@ struct ok_launch {
     const int *sources; size_t source_count;
     const struct ok_launch_file *files; size_t file_count;
     const int *cgroups; size_t cgroup_count;
+    int into;
     int stdio[3];
     const int *keep; size_t keep_count;
     const char *program; char *const *arguments; char *const *environment;

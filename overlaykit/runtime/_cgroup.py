@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ._values import Limits
 
-__all__ = ["ROOT", "Cgroup", "is_unified"]
+__all__ = ["ROOT", "Cgroup", "is_unified", "sweep"]
 
 ROOT = "/sys/fs/cgroup"
 
@@ -47,11 +47,12 @@ class Cgroup:
     :ivar guards_devices: whether the container opens only the devices that every container has.
     """
 
-    def __init__(self, id: str, limits: Limits) -> None:
+    def __init__(self, id: str, limits: Limits, *, devices: bool = True) -> None:
         """Make the groups that can be made.
 
         :param id: the container's.
         :param limits: a limit for which there is no controller here is a :class:`RuntimeWarning`.
+        :param devices: guard the devices too.
         :raises RunError: a limit is refused.
         """
         self.descriptors: list[int] = []
@@ -59,7 +60,7 @@ class Cgroup:
         self.guards_devices = False
         own = _own_groups()
         try:
-            device = self._make("devices", id, own)
+            device = self._make("devices", id, own) if devices else None
             if device is not None:
                 self._write(device, "devices.deny", "a")
                 for rule in _ALLOWED:
@@ -98,7 +99,7 @@ class Cgroup:
             raise
         self._paths.append(path)
         self.descriptors.append(os.open(f"{path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC))
-        _sweep(parent)
+        sweep(parent)
         return path
 
     def _write(self, path: str, name: str, value: str) -> None:
@@ -160,7 +161,8 @@ def _own_groups() -> dict[str, str]:
     return groups
 
 
-def _sweep(parent: str) -> None:
+def sweep(parent: str) -> None:
+    """Remove the groups below one that are empty and older than any that is just being filled."""
     old = time.time() - _STALE
     with contextlib.suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors, linux
 from ._cgroup import ROOT, is_unified
-from ._cgroup2 import open_cgroup
+from ._cgroup_guard import GuardedCgroup, remove_groups
 from ._config import process_section
 from ._process import ENDING, HostProcess, child_of, kill_children
 from ._seccomp_bpf import compile_seccomp
@@ -54,15 +54,16 @@ class OciRunner:
             words: list[str] = []
             hide = None
             descriptors: list[int] = []
+            into: int | None = None
             if self.name == "crun":
                 # crun takes no machine with both versions of cgroups, and makes more of them than are needed.
                 document["linux"] = _without(document["linux"], "resources", "cgroupsPath")
                 words = ["--cgroup-manager=disabled"]
                 hide = None if is_unified() else ROOT
                 if not bundle.rootless:
-                    group = open_cgroup(bundle.id, bundle.limits)
+                    group = GuardedCgroup(bundle.id, bundle.limits)
                     held.callback(group.close)
-                    descriptors = group.descriptors
+                    descriptors, into = group.descriptors, group.into
                     if not group.guards_devices:
                         document["process"] = _without_mknod(document["process"])
                 elif bundle.limits:
@@ -73,6 +74,8 @@ class OciRunner:
                 words = ["--rootless=true"]
                 if bundle.limits:
                     _warn_rootless()
+            else:
+                held.callback(remove_groups, bundle.id)
             log_read, log_write = os.pipe2(os.O_CLOEXEC)
             held.callback(os.close, log_read)
             try:
@@ -100,6 +103,7 @@ class OciRunner:
                     ],
                     hide=hide,
                     cgroups=descriptors,
+                    into=into,
                     stdio=(stdio.stdin, stdio.stdout, stdio.stderr),
                     keep=[log_write],
                     user_namespace=bundle.rootless,
