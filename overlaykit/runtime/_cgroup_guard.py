@@ -1,8 +1,8 @@
 """Control groups for a container whose first process can be born in one.
 
-To move a process into a group, of either version, takes the kernel longer than a container takes to start. So devices are
-guarded by a group of the second version wherever there is its tree, and the process begins in that. Limits come from
-groups of the first version where the machine has both.
+To move a process into a group, of either version, takes the kernel longer than a container takes to start. So devices
+are guarded by a group of the second version wherever there is its tree, and the process begins in that. Limits come
+from groups of the first version where the machine has both.
 """
 
 from __future__ import annotations
