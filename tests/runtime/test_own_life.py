@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import select
 import signal
 import struct
@@ -217,6 +218,28 @@ def test_orphans_are_collected_by_an_init(box: Box) -> None:
         assert not [line for line in lines if " Z" in line]
         process.signal(signal.SIGTERM)
         assert process.wait(10) == 4
+
+
+def test_killed_at_any_moment_of_its_beginning_it_leaves_nothing(box: Box) -> None:
+    luck = random.Random(7)
+    for _ in range(60):
+        killer = threading.Timer(luck.uniform(0.0005, 0.008), _kill_runners)
+        killer.start()
+        try:
+            with box.start("sleep", "1000") as process:
+                killer.join()
+                _kill_runners()
+                assert process.wait(10) == 137
+        except errors.RunError as error:
+            if "without a word" not in str(error):
+                raise
+        killer.join()
+        assert _comes(lambda: not psutil.Process().children(recursive=True)), psutil.Process().children(recursive=True)
+
+
+def _kill_runners() -> None:
+    for child in psutil.Process().children():
+        os.kill(child.pid, signal.SIGKILL)
 
 
 class Screen:
