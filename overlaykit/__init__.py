@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .driver import SnapshotInfo as SnapshotInfo
     from .driver import SnapshotKind as SnapshotKind
     from .driver import Usage as Usage
+    from .errors import BuildError as BuildError
+    from .errors import BuildStepError as BuildStepError
     from .errors import CapabilityError as CapabilityError
     from .errors import ChangesetError as ChangesetError
     from .errors import DigestMismatchError as DigestMismatchError
@@ -87,6 +89,8 @@ _NAMES = {
         "Usage",
     ),
     "errors": (
+        "BuildError",
+        "BuildStepError",
         "CapabilityError",
         "ChangesetError",
         "DigestMismatchError",

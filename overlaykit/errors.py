@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "BuildError",
+    "BuildStepError",
     "CapabilityError",
     "ChangesetError",
     "DigestMismatchError",
@@ -344,6 +346,33 @@ class DockerfileError(OverlaykitError, ValueError):
         """Return the line with a caret below the place: two lines."""
         below = "".join(char if char == "\t" else " " for char in self.source[: self.column - 1])
         return f"{self.source}\n{below:<{self.column - 1}}^"
+
+
+class BuildError(OverlaykitError, ValueError):
+    """A build cannot be done as it was asked for: a secret that nobody gave, a context that is none (EINVAL)."""
+
+    code = errno.EINVAL
+
+
+class BuildStepError(OverlaykitError, ChildProcessError):
+    """The command of a RUN failed (ECHILD). What was built before it is in the cache.
+
+    :param exit_code: what it ended with; 128 and the number for a signal.
+    :param output: the end of what it wrote, standard output and error as they came.
+    :param place: the file and line of the instruction, as ``Dockerfile:3``.
+    :param layer: the chain id of the layer that it ran on; ``None`` for none.
+    """
+
+    code = errno.ECHILD
+
+    def __init__(
+        self, message: str, *, exit_code: int = 1, output: bytes = b"", place: str = "", layer: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.output = output
+        self.place = place
+        self.layer = layer
 
 
 class ChangesetError(OverlaykitError, ValueError):

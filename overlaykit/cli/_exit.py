@@ -43,6 +43,7 @@ _BY_KIND: tuple[tuple[type[Exception], ExitCode], ...] = (
     (errors.LayerFormatError, ExitCode.DAMAGED),
     (errors.ImageFormatError, ExitCode.INVALID),
     (errors.MediaTypeError, ExitCode.UNSUPPORTED),
+    (errors.BuildError, ExitCode.INVALID),
     (errors.ChangesetError, ExitCode.INVALID),
     (errors.DockerfileError, ExitCode.INVALID),
     (errors.RegistryAccessError, ExitCode.REFUSED),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._save import save
     from ._sharing import HistoryEntry, Layer
     from ._transfer import BlobSource, BlobTarget, Fetched, ProgressEvent, Sent, send_image
+    from ._write import record, source_date_epoch, timestamp
 
 __all__ = [
     "BlobSource",
@@ -46,8 +47,11 @@ __all__ = [
     "fetch_image",
     "load",
     "open_store",
+    "record",
     "save",
     "send_image",
+    "source_date_epoch",
+    "timestamp",
 ]
 
 _LATER = {
@@ -72,8 +76,11 @@ _LATER = {
     "chain_ids": "_model",
     "fetch_image": "_fetch",
     "load": "_load",
+    "record": "_write",
     "save": "_save",
     "send_image": "_transfer",
+    "source_date_epoch": "_write",
+    "timestamp": "_write",
 }
 
 

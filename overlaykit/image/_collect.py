@@ -39,8 +39,8 @@ def collect(store: ImageStore) -> Collected:
 
     A layer that something else stands on (a container, a snapshot of somebody's own) stays, and with it all below.
     """
-    used_layers: set[str] = set()
-    used_blobs: set[str] = set()
+    kept_layers, kept_blobs = store.kept()
+    used_layers, used_blobs = set(kept_layers), set(kept_blobs)
     for image in store.images():
         manifest = store.manifest(image)
         used_layers.update(chain_ids(store.config(image).diff_ids))

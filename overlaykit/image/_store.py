@@ -14,7 +14,7 @@ from ._records import Image
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from ..changeset import Limits
@@ -430,6 +430,10 @@ class ImageStore(Store):
             if index is not None:
                 _records.put_index(connection, image.digest, index)
         return self.image(image)
+
+    def kept(self) -> tuple[Collection[str], Collection[str]]:
+        """Return the names of layers and the digests of blobs that stay though no image uses them: none here."""
+        return (), ()
 
     def layer_snapshots(self) -> Iterator[SnapshotInfo]:
         """Yield the snapshots that are layers of images: named by a chain id, and applied."""

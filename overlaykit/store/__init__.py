@@ -16,7 +16,7 @@ from ._working import Working
 
 if TYPE_CHECKING:
     from ._diff import LayerDescriptor
-    from ._keep import keep_layer
+    from ._keep import begin_layer, commit_layer, keep_layer
     from ._layers import LayerInfo
 
 __all__ = [
@@ -31,6 +31,8 @@ __all__ = [
     "LayerInfo",
     "Store",
     "Working",
+    "begin_layer",
+    "commit_layer",
     "keep_layer",
     "open_as",
     "open_store",
@@ -38,7 +40,13 @@ __all__ = [
     "wait_for",
 ]
 
-_LATER = {"LayerDescriptor": "_diff", "LayerInfo": "_layers", "keep_layer": "_keep"}
+_LATER = {
+    "LayerDescriptor": "_diff",
+    "LayerInfo": "_layers",
+    "begin_layer": "_keep",
+    "commit_layer": "_keep",
+    "keep_layer": "_keep",
+}
 
 
 def __getattr__(name: str) -> object:

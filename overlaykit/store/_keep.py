@@ -1,4 +1,4 @@
-"""What changed in a snapshot becomes a blob and a layer in one go: it is unpacked while it is packed."""
+"""What changed in a snapshot becomes a blob and a layer in one go."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ._store import Store
     from ._working import Working
 
-__all__ = ["keep_layer"]
+__all__ = ["begin_layer", "commit_layer", "keep_layer"]
 
 _WAITING: Final = 4  # pieces between the two threads
 
@@ -58,6 +58,49 @@ def keep_layer(
                 working.commit(name(layer), labels=labels)
             return layer
     _unpack_again(store, parent, name(layer), layer)
+    return layer
+
+
+def begin_layer(store: Store, parent: str | None) -> Working:
+    """Make a working snapshot that is to become a layer: it keeps owners as layers do.
+
+    :param parent: the layer below; ``None`` for none.
+    :raises OSError: as :meth:`Store.prepare`.
+    """
+    return store.snapshot(parent, labels=store._engine.owners.labels())
+
+
+def commit_layer(
+    store: Store,
+    working: Working,
+    name: Callable[[LayerDescriptor], str],
+    *,
+    compression: str = "gzip",
+    epoch: int | None = None,
+) -> LayerDescriptor:
+    """Make a working snapshot of :func:`begin_layer` a layer: a blob of what changed, and the snapshot itself.
+
+    Where the blob does not have all as it is in the snapshot (sockets, times later than the epoch), it is unpacked
+    again. Where the layer is there already, the working snapshot stays, to be discarded.
+
+    :param name: tells the layer's name; where there is a snapshot of that name, that is the layer.
+    :param compression: of the blob: ``"gzip"``, ``"zstd"`` or ``"none"``.
+    :param epoch: seconds since the epoch; later times are written as this one.
+    :raises ChangesetError: a name begins with ``.wh.``, or a file changed meanwhile.
+    :raises LayerInUseError: a file in it is open for writing.
+    :raises StoreFullError: there is no room.
+    """
+    if epoch is not None:
+        return keep_layer(store, working.key, working.info.parent, name, compression=compression, epoch=epoch)
+    with store.content.ingest() as ingest:
+        layer = diff(store, working.key, ingest, compression, None, None, None)
+        ingest.commit()
+    if layer.skipped:
+        _unpack_again(store, working.info.parent, name(layer), layer)
+        return layer
+    labels = {LABEL_DIFF_ID: layer.diff_id, LABEL_BLOB: layer.digest, LABEL_MEDIA_TYPE: layer.media_type}
+    with contextlib.suppress(errors.ExistsError):
+        working.commit(name(layer), labels=labels)
     return layer
 
 
