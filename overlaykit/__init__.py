@@ -9,6 +9,9 @@ from __future__ import annotations
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from .build import BuildResult as BuildResult
+    from .build import BuildStore as BuildStore
+    from .build import open_store as open_store
     from .driver import Aspect as Aspect
     from .driver import Capability as Capability
     from .driver import Change as Change
@@ -66,7 +69,6 @@ if TYPE_CHECKING:
     from .runtime import ContainerStore as ContainerStore
     from .runtime import RunnableContainer as RunnableContainer
     from .runtime import RunOptions as RunOptions
-    from .runtime import open_store as open_store
     from .store import Store as Store
     from .store import Working as Working
     from .tree import RenameFlag as RenameFlag
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
+    "build": ("BuildResult", "BuildStore", "open_store"),
     "driver": (
         "Aspect",
         "Capability",
@@ -133,7 +136,7 @@ _NAMES = {
         "UnsupportedError",
     ),
     "image": ("Container", "Image", "ImageStore"),
-    "runtime": ("ContainerStore", "RunOptions", "RunnableContainer", "open_store"),
+    "runtime": ("ContainerStore", "RunOptions", "RunnableContainer"),
     "store": ("Store", "Working"),
     "tree": ("RenameFlag", "Tree", "TreeEntry", "TreePath"),
 }

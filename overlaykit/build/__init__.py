@@ -1,1 +1,52 @@
-"""Images out of Dockerfiles."""
+"""Images out of Dockerfiles: parsed, planned, built step by step, and cached.
+
+The store is imported with it; the rest when a name is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from ._store import BuildStore, open_store
+
+if TYPE_CHECKING:
+    from ._cache import BuildCache, CacheRecord
+    from ._events import BuildEvent
+    from ._request import BuildResult, BuildWarning, Pull, Secret, Shell
+
+__all__ = [
+    "BuildCache",
+    "BuildEvent",
+    "BuildResult",
+    "BuildStore",
+    "BuildWarning",
+    "CacheRecord",
+    "Pull",
+    "Secret",
+    "Shell",
+    "open_store",
+]
+
+_LATER = {
+    "BuildCache": "_cache",
+    "BuildEvent": "_events",
+    "BuildResult": "_request",
+    "BuildWarning": "_request",
+    "CacheRecord": "_cache",
+    "Pull": "_request",
+    "Secret": "_request",
+    "Shell": "_request",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

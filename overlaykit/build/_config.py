@@ -1,4 +1,4 @@
-"""What instructions do to an image's configuration (OCI image specification, config.md; BuildKit's Dockerfile reference)."""
+"""What instructions do to an image's configuration (OCI image specification, config.md; the Dockerfile reference)."""
 
 from __future__ import annotations
 

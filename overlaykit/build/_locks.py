@@ -20,6 +20,10 @@ _TURN = 0.02
 """Seconds between two looks at a lock of another process."""
 
 
+class _TakenError(Exception):
+    """Somebody else has the lock."""
+
+
 class KeyLocks:
     """Locks by name between threads and processes; a dying process lets go of its.
 
@@ -32,12 +36,11 @@ class KeyLocks:
         self._held: set[str] = set()
 
     @contextlib.contextmanager
-    def hold(self, name: str, check: Callable[[], object], *, keep: bool = False) -> Iterator[None]:
+    def hold(self, name: str, check: Callable[[], object]) -> Iterator[None]:
         """Have a lock for the length of a ``with``.
 
         :param name: fits into a file name.
         :param check: called while it waits for others; what it raises ends the waiting.
-        :param keep: leave the file.
         """
         with self._condition:
             while name in self._held:
@@ -45,15 +48,26 @@ class KeyLocks:
                 check()
             self._held.add(name)
         try:
-            with self._file(name, check, keep):
+            with self._file(name, check):
                 yield
         finally:
             with self._condition:
                 self._held.discard(name)
                 self._condition.notify_all()
 
+    def try_hold(self, name: str) -> contextlib.ExitStack | None:
+        """Have a lock until the stack is closed, or return ``None`` where somebody else has it."""
+
+        def give_up() -> None:
+            raise _TakenError
+
+        with contextlib.ExitStack() as stack, contextlib.suppress(_TakenError):
+            stack.enter_context(self.hold(name, give_up))
+            return stack.pop_all()
+        return None
+
     @contextlib.contextmanager
-    def _file(self, name: str, check: Callable[[], object], keep: bool) -> Iterator[None]:
+    def _file(self, name: str, check: Callable[[], object]) -> Iterator[None]:
         if self._directory is None:
             yield
             return
@@ -62,9 +76,8 @@ class KeyLocks:
         try:
             yield
         finally:
-            if not keep:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
             # Closing alone would not do: a child that was forked meanwhile shares the open file.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ..errors import DriverUnavailableError, NotFoundError, UnknownDriverError
 
 if TYPE_CHECKING:
+    from ..build import BuildStore
     from ..plugin import PluginManager
-    from ..runtime import ContainerStore
     from ._output import Output
     from ._parse import GlobalOptions
 
@@ -34,13 +34,13 @@ class Context:
         """The directory of the store that the command is about."""
         return Path(os.path.abspath(os.path.expanduser(self.options.store or default_store())))
 
-    def open_store(self, *, create: bool = False) -> ContainerStore:
+    def open_store(self, *, create: bool = False) -> BuildStore:
         """Open the store, to be closed by the caller.
 
         :param create: make it where there is none: for commands that put something into it.
         :raises OSError: every error of :func:`~overlaykit.store.open_store`.
         """
-        from ..runtime import open_store
+        from ..build import open_store
 
         options = self.options
         self._check_lasting()

@@ -41,6 +41,7 @@ COMMANDS = (
     Command("save", "IMAGE...", "write images as an archive or an OCI layout", _CHANGE),
     Command("pull", "IMAGE", "bring an image from a registry", _CHANGE),
     Command("push", "IMAGE [TARGET]", "send an image to a registry", _CHANGE),
+    Command("build", "CONTEXT", "build an image out of a Dockerfile", _CHANGE),
     Command("tags", "REPOSITORY", "list the tags that a registry has", _IMAGES),
     Command("prepare", "KEY [PARENT]", "make a writable snapshot, empty or on a layer", _CHANGE),
     Command("view", "KEY PARENT", "make a read-only snapshot of a layer", _CHANGE),

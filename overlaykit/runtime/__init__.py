@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._terminal import open_terminal, size_of
     from ._terminal_keys import DEFAULT_DETACH, parse_keys
     from ._times import format_time, parse_moment
+    from ._users import User, find_user
     from ._values import (
         BindMount,
         FileMount,
@@ -62,9 +63,11 @@ __all__ = [
     "Status",
     "Stdio",
     "TmpfsMount",
+    "User",
     "compile_seccomp",
     "container_states",
     "find_runner",
+    "find_user",
     "format_time",
     "open_store",
     "open_terminal",
@@ -118,6 +121,8 @@ _LATER = {
     "RunningProcess": "_runner",
     "Stdio": "_values",
     "TmpfsMount": "_values",
+    "User": "_users",
+    "find_user": "_users",
 }
 
 

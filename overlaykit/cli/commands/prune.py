@@ -17,6 +17,9 @@ __all__ = ["configure", "run"]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.add_argument(
+        "--build-cache", action="store_true", help="forget the steps of builds, and what only they used"
+    )
     parser.description = (
         "Remove images without a name, and layers and blobs that no image and no container uses. "
         "Snapshots that are no layers of images are never touched."
@@ -26,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Remove, and write what."""
     with context.open_store() as store:
-        done = store.prune()
+        done = store.prune(build_cache=arguments.build_cache)
     output = context.output
     if output.json:
         output.document(collected_json(done))

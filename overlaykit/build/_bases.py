@@ -1,0 +1,114 @@
+"""Images that a build begins with or copies from: those that are here, or else from their registries."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import errors
+from ..image import Platform, Reference
+from ._layers import Layer, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..image import Image, ImageStore, ProgressEvent
+    from ._control import Control
+    from ._events import Reporter, Step
+    from ._request import BuildRequest
+
+__all__ = ["Base", "Bases"]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """An image, as a build needs it.
+
+    :param name: its reference, with its digest.
+    :param document: its configuration.
+    :param history: its history, as the configuration has it.
+    """
+
+    name: str
+    image: Image
+    stack: Stack
+    document: Mapping[str, Any]
+    history: tuple[dict[str, Any], ...]
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        """Its ``OnBuild``."""
+        return tuple((self.document.get("config") or {}).get("OnBuild") or ())
+
+
+class Bases:
+    """Finds each image once a build, however many stages ask for it, from whatever thread."""
+
+    def __init__(self, store: ImageStore, request: BuildRequest, reporter: Reporter, control: Control) -> None:
+        self._store = store
+        self._request = request
+        self._reporter = reporter
+        self._control = control
+        self._lock = threading.Lock()
+        self._locks: dict[tuple[str, str], threading.Lock] = {}
+        self._found: dict[tuple[str, str], Base] = {}
+
+    def find(self, reference: str, platform: str = "") -> Base:
+        """Return an image.
+
+        :param platform: which one; ``""`` for the one that is built for.
+        :raises NotFoundError: it is not here, and was not to be pulled; or there is none for the platform.
+        :raises OSError: as :meth:`ImageStore.pull`.
+        """
+        wanted = Platform.parse(platform) if platform else self._request.platform
+        key = (reference, str(wanted))
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            self._control.check()
+            if key not in self._found:
+                with self._reporter.step(f"[internal] load metadata for {_full(reference)}") as step:
+                    self._found[key] = self._base(reference, self._image(reference, wanted, step))
+            return self._found[key]
+
+    def _image(self, reference: str, wanted: Platform, step: Step) -> Image:
+        pull = self._request.pull
+        if pull != "always":
+            here = self._here(reference, wanted)
+            if here is not None:
+                return here
+            if pull == "never":
+                raise errors.NotFoundError(
+                    f"there is no image {reference[:300]!r} for {wanted} here, and it was not to be pulled: pull it, "
+                    "or let the build do it"
+                )
+
+        def tell(event: ProgressEvent) -> None:
+            self._control.check()
+            if event.action in ("download", "unpack"):
+                step.progress(f"{event.digest[7:19]} {event.action} {event.done}/{event.total or '?'}")
+
+        fetched = self._store.pull(reference, platform=wanted, options=self._request.registry, progress=tell)
+        return fetched.image
+
+    def _here(self, reference: str, wanted: Platform) -> Image | None:
+        try:
+            image = self._store.image(reference)
+        except errors.NotFoundError:
+            return None
+        return image if wanted.accepts(self._store.config(image).platform) else None
+
+    def _base(self, reference: str, image: Image) -> Base:
+        manifest, config = self._store.manifest(image), self._store.config(image)
+        layers = tuple(map(Layer, manifest.layers, config.diff_ids))
+        history = tuple(dict(one) for one in config.document.get("history") or ())
+        name = f"{_full(reference)}@{image.digest}" if "@" not in reference else _full(reference)
+        return Base(name, image, Stack(layers, image.top), config.document, history)
+
+
+def _full(reference: str) -> str:
+    try:
+        return str(Reference.parse(reference))
+    except errors.ImageReferenceError:
+        return reference

@@ -1,0 +1,104 @@
+"""What a build is asked for, and what comes of it, as values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from .. import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..errors import BuildStepError
+    from ..image import Image, Platform
+    from ..image.registry import Options
+    from ._events import BuildEvent
+
+__all__ = ["BuildRequest", "BuildResult", "BuildWarning", "Pull", "Secret", "Shell", "load_secret"]
+
+Pull = Literal["missing", "always", "never"]
+"""When base images are asked for at their registry: where they are not here, in any case, or not at all."""
+
+Secret = str | bytes | os.PathLike[str]
+"""A secret: its bytes or text, or the path of the file that has it."""
+
+Shell = Callable[[], int]
+"""Opens a shell where a RUN failed; returns its exit code."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What is to be built; :meth:`BuildStore.build` says what each means."""
+
+    context: str | os.PathLike[str] | BinaryIO | None
+    dockerfile: str | os.PathLike[str] | bytes | None
+    tags: Sequence[str]
+    target: str | None
+    build_args: Mapping[str, str]
+    platform: Platform
+    no_cache: bool
+    secrets: Mapping[str, Secret]
+    labels: Mapping[str, str]
+    cache_from: Sequence[str]
+    named_contexts: Mapping[str, str | os.PathLike[str]]
+    network: str
+    epoch: int | None
+    pull: Pull
+    registry: Options | None
+    compression: str
+    runtime: str | None
+    progress: Callable[[BuildEvent], object] | None
+    debug: Callable[[BuildStepError, Shell], object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildWarning:
+    """Something that a build finds worth saying.
+
+    :param rule: its name, as ``DuplicatedFiles``.
+    :param message: what it is, and the way out.
+    :param place: where, as ``Dockerfile:3``; ``""`` where that is not known.
+    """
+
+    rule: str
+    message: str
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """What came of a build.
+
+    :param image: the image.
+    :param steps: steps that make layers, those of other stages included.
+    :param cached: how many of those came from the cache.
+    :param seconds: how long it took.
+    :param warnings: what was found worth saying.
+    """
+
+    image: Image
+    steps: int
+    cached: int
+    seconds: float
+    warnings: tuple[BuildWarning, ...] = field(default=())
+
+
+def load_secret(id: str, secret: Secret) -> bytes:
+    """Return a secret's bytes.
+
+    :raises BuildError: its file cannot be read.
+    """
+    if isinstance(secret, bytes):
+        return secret
+    if isinstance(secret, str):
+        return secret.encode()
+    try:
+        with open(secret, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise errors.BuildError(
+            f"the secret {id!r} cannot be read from {os.fspath(secret)}: {error.strerror}: name a file that can"
+        ) from error

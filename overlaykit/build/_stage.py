@@ -1,0 +1,182 @@
+"""One stage: its instructions one after the other, each a layer or a line of history."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import dockerfile as ast
+from ._cache import key_of
+from ._history import COMMENT, created_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..store import Working
+    from ._cache import CacheRecord
+    from ._config import StageConfig
+    from ._inherit import Inherited
+    from ._layers import LayerMaker, Stack
+    from ._run import RunSteps
+    from ._transfer import TransferSteps
+
+__all__ = ["WORK", "StageBuild", "StageResult"]
+
+WORK = (ast.Run, ast.Transfer, ast.Workdir)
+"""Instructions that are steps: those that may change the tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """A stage that is done.
+
+    :param history: its entries and those of what it began with; ``created`` is missing where nothing was made.
+    :param foreign: how many entries of the history are those of the image that it began with.
+    """
+
+    stack: Stack
+    config: StageConfig
+    history: tuple[dict[str, Any], ...]
+    foreign: int
+
+
+@dataclass(slots=True)
+class StageBuild:
+    """A stage that is being built.
+
+    :param name: of steps, before the count: ``build``.
+    :param instructions: the triggers of its base, and its own.
+    :param inherited: what it begins with.
+    :param scope: its variables.
+    :param salt: goes into all keys: what the whole build depends on.
+    """
+
+    name: str
+    planned: ast.PlannedStage
+    instructions: Sequence[ast.Instruction]
+    inherited: Inherited
+    scope: ast.Scope
+    maker: LayerMaker
+    runs: RunSteps
+    transfers: TransferSteps
+    reporter: Any
+    source_of: Callable[[ast.Instruction], str]
+    salt: dict[str, Any]
+    stack: Stack = field(init=False)
+    config: StageConfig = field(init=False)
+    history: list[dict[str, Any]] = field(init=False)
+    _number: int = 1
+
+    def __post_init__(self) -> None:
+        self.stack = self.inherited.stack
+        self.config = self.inherited.config
+        self.history = list(self.inherited.history)
+
+    def run(self) -> StageResult:
+        """Do it.
+
+        :raises OSError: what goes wrong.
+        """
+        for written in self.instructions:
+            one = self.scope.resolve(written)
+            match one:
+                case ast.Run():
+                    self._layer(one, self.runs.plan(self, one))
+                case ast.Transfer():
+                    self._layer(one, self.transfers.plan(self, one))
+                case ast.Workdir():
+                    self.config.take(one)
+                    self._layer(one, self._workdir())
+                case ast.Env():
+                    self.config.set_environment(self.scope.environment)
+                    self._note(one)
+                case _:
+                    self.config.take(one)
+                    self._note(one)
+        return StageResult(self.stack, self.config, tuple(self.history), self.inherited.foreign)
+
+    def step_name(self, text: str) -> str:
+        """Return what a step is called."""
+        total = 1 + sum(isinstance(one, WORK) for one in self.instructions)
+        count = f"{self._number:>{len(str(total))}}/{total}"
+        return f"[{self.name} {count}] {text}" if self.name else f"[{count}] {text}"
+
+    def text(self, one: ast.Instruction) -> str:
+        """Return the ``created_by`` of an instruction."""
+        return created_by(one, self.config, self.scope.arguments)
+
+    # -- kinds of instructions -----------------------------------------------------------------------------------------
+
+    def _layer(self, one: ast.Instruction, work: Work) -> None:
+        self._number += 1
+        text = self.text(one)
+        look = work.look
+        with self.reporter.step(self.step_name(" ".join(str(one.text).split()))) as step:
+            key = key_of(work.kind, **self.salt, **work.parts, below=None if work.linked else self.stack.top)
+            before = self.stack
+            self.stack, record = self.maker.make(
+                before,
+                key,
+                text,
+                lambda working: work.do(working, step),
+                step,
+                linked=work.linked,
+                look=None if look is None else lambda working: look(working, step),
+                history=self.history if isinstance(one, ast.Run) else None,
+            )
+        if self.stack is before:
+            self._entry(text, None)
+        else:
+            self._entry(text, record)
+
+    def _note(self, one: ast.Instruction) -> None:
+        self._entry(self.text(one), None)
+
+    def _entry(self, text: str, record: CacheRecord | None) -> None:
+        entry: dict[str, Any] = {} if record is None else {"created": record.created}
+        entry |= {"created_by": text, "comment": COMMENT}
+        if record is None:
+            entry["empty_layer"] = True
+        self.history.append(entry)
+
+    def _workdir(self) -> Work:
+        path, user = self.config.workdir, self.config.user
+
+        def make(working: Working, _: Any) -> None:
+            from ..runtime import find_user
+
+            tree = working.tree
+            if tree.is_dir(path):
+                return
+            owner = find_user(tree, user)
+            missing = []
+            above = path
+            while not tree.is_dir(above):
+                missing.append(above)
+                above = posixpath.dirname(above)
+            for one in reversed(missing):
+                tree.mkdir(one)
+                tree.chmod(one, 0o755)
+                if (owner.uid, owner.gid) != (0, 0):
+                    tree.chown(one, owner.uid, owner.gid)
+
+        return Work("workdir", {"path": path, "user": user}, make)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an instruction does to the tree.
+
+    :param kind: part of its key.
+    :param parts: all else that its result depends on, but what is below.
+    :param do: does it in a snapshot.
+    :param linked: it does not depend on what is below.
+    :param look: looks at what was done.
+    """
+
+    kind: str
+    parts: dict[str, Any]
+    do: Callable[[Working, Any], None]
+    linked: bool = False
+    look: Callable[[Working, Any], None] | None = None
