@@ -1,16 +1,34 @@
-"""COPY and ADD: from a context, a stage or an image into a snapshot."""
+"""COPY and ADD: from a context, a stage, an image or an address into a snapshot."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import os
+import posixpath
+from typing import TYPE_CHECKING, Any
+
+from .. import errors
+from . import dockerfile as ast
+from ._fetch import Fetched, fetch, is_address, unpacked
+from ._stage import Work
+from .context import CopyOptions, Ignore, check_mode, content_digest, copy_entries, select
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..image import ImageStore
+    from ..store import Working
+    from ..tree import Tree
     from ._control import Control
+    from ._events import Step
     from ._origins import Origins
     from ._request import BuildRequest
+    from ._stage import StageBuild
 
 __all__ = ["TransferSteps"]
+
+_LARGEST = 16 << 20
+"""Bytes of a .dockerignore."""
 
 
 class TransferSteps:
@@ -21,5 +39,152 @@ class TransferSteps:
         self._request = request
         self._origins = origins
         self._control = control
+        self._ignore: Ignore | None = None
         #: The Dockerfile's name, which may have a ``.dockerignore`` of its own.
         self.dockerfile = "Dockerfile"
+
+    # -- for COPY and ADD ----------------------------------------------------------------------------------------------
+
+    def plan(self, stage: StageBuild, one: ast.Transfer) -> Work:
+        """Return what a COPY or ADD does.
+
+        :raises BuildError: a source is not there.
+        """
+        place = stage.source_of(one)
+        try:
+            return self._plan(stage, one)
+        except errors.BuildError as error:
+            raise errors.BuildError(f"{place}: {error}") from error
+
+    def _plan(self, stage: StageBuild, one: ast.Transfer) -> Work:
+        origin = None if one.origin is None else stage.planned.origins[str(one.origin)]
+        mode = str(one.mode or "")
+        check_mode(mode)
+        exclude = Ignore(str(word) for word in one.exclude)
+        addresses = [str(source) for source in one.sources if isinstance(one, ast.Add) and is_address(str(source))]
+        paths = [str(source) for source in one.sources if str(source) not in addresses]
+        owned = self._origins.stack(origin) is not None
+        files = [*(Fetched(str(d.name), d.body.encode(), 0o644) for d in one.documents)]
+        files += [self._fetched(one, address) for address in addresses]
+        target = stage.config.path(str(one.target))
+        directory = target.endswith("/") or str(one.target) in (".", "..") or len(paths) + len(files) > 1
+        with self._opened(origin) as (tree, ignore):
+            entries = select(tree, paths, ignore=ignore, exclude=exclude, parents=one.parents) if paths else []
+            digest = content_digest(tree, entries, owners=owned and one.owner is None)
+        unpack = isinstance(one, ast.Add) and one.unpack is not False
+        parts: dict[str, Any] = {
+            "content": digest,
+            "files": [(file.name, file.digest, file.mode) for file in files],
+            "target": target,
+            "directory": directory,
+            "owner": str(one.owner or ""),
+            "mode": mode,
+            "unpack": unpack,
+            "remote": isinstance(one, ast.Add) and bool(one.unpack),
+        }
+
+        def do(working: Working, _: Step) -> None:
+            into = working.tree
+            owner = _owner(into, str(one.owner)) if one.owner else None
+            options = CopyOptions(target, directory or one.parents, owner, owner or (0, 0), mode)
+            with self._opened(origin) as (tree, ignore):
+                if paths:
+                    found = select(tree, paths, ignore=ignore, exclude=exclude, parents=one.parents)
+                    self._copy(tree, found, into, options, unpack=unpack, owned=owned)
+            for file in files:
+                remote = file.name in {fetched.name for fetched in files[len(one.documents) :]}
+                self._file(file, into, options, unpack=remote and isinstance(one, ast.Add) and bool(one.unpack))
+
+        return Work("copy", parts, do, linked=one.link)
+
+    def _copy(self, tree: Tree, found: Any, into: Tree, options: CopyOptions, *, unpack: bool, owned: bool) -> None:
+        keep = owned and options.owner is None
+        plain = options if keep or options.owner else _with_owner(options, (0, 0))
+        for group in found:
+            if unpack and len(group) == 1:
+                with unpacked(self._store, tree, group[0].source) as archive:
+                    if archive is not None:
+                        self._archive(archive, into, options)
+                        continue
+            copy_entries(tree, [group], into, plain, self._control.check)
+
+    def _archive(self, archive: Tree, into: Tree, options: CopyOptions) -> None:
+        """An archive's files keep the owners that it says."""
+        entries = select(archive, ["."], ignore=Ignore(), exclude=Ignore())
+        copy_entries(archive, entries, into, _directory(options), self._control.check)
+
+    def _file(self, file: Fetched, into: Tree, options: CopyOptions, *, unpack: bool) -> None:
+        with file.tree() as tree:
+            if unpack:
+                with unpacked(self._store, tree, file.name) as archive:
+                    if archive is not None:
+                        self._archive(archive, into, options)
+                        return
+            entries = select(tree, [file.name], ignore=Ignore(), exclude=Ignore())
+            plain = options if options.owner else _with_owner(options, (0, 0))
+            copy_entries(tree, entries, into, plain, self._control.check)
+
+    def _fetched(self, one: ast.Transfer, address: str) -> Fetched:
+        checksum = str(one.checksum) if isinstance(one, ast.Add) and one.checksum else None
+        return fetch(address, checksum, self._control.check)
+
+    # -- for mounts ----------------------------------------------------------------------------------------------------
+
+    def digest(self, origin: ast.Origin | None, source: str) -> str:
+        """Return what a path of a directory is by content."""
+        with self._opened(origin) as (tree, ignore):
+            return content_digest(tree, select(tree, [source], ignore=ignore, exclude=Ignore()), owners=False)
+
+    def copy(self, origin: ast.Origin | None, source: str, into: Tree) -> None:
+        """Copy a path of a directory to the same path of an empty tree."""
+        with self._opened(origin) as (tree, ignore):
+            entries = select(tree, [source], ignore=ignore, exclude=Ignore())
+            options = CopyOptions(posixpath.join("/", source), directory=False, owner=(0, 0))
+            copy_entries(tree, entries, into, options, self._control.check)
+
+    # -- what is left out ----------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _opened(self, origin: ast.Origin | None) -> Iterator[tuple[Tree, Ignore]]:
+        with self._origins.open(origin) as tree:
+            if self._origins.stack(origin) is not None:
+                yield tree, Ignore()
+            elif origin is None:
+                if self._ignore is None:
+                    self._ignore = self._read_ignore(tree, self.dockerfile)
+                yield tree, self._ignore
+            else:
+                yield tree, self._read_ignore(tree, "")
+
+    def _read_ignore(self, tree: Tree, dockerfile: str) -> Ignore:
+        given = self._request.dockerfile
+        if dockerfile and isinstance(given, str | os.PathLike):
+            beside = f"{os.fspath(given)}.dockerignore"
+            if os.path.isfile(beside):
+                with open(beside, encoding="utf-8", errors="surrogateescape") as file:
+                    return Ignore.read(file.read(_LARGEST))
+        for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
+            if tree.is_file(name):
+                return Ignore.read(tree.read_bytes(name)[:_LARGEST].decode("utf-8", "surrogateescape"))
+        return Ignore()
+
+
+def _owner(tree: Tree, text: str) -> tuple[int, int]:
+    from ..runtime import find_user
+
+    name, colon, group = text.partition(":")
+    if name.isdecimal() and not colon:
+        return int(name), int(name)  # as BuildKit has it: the number counts for both
+    try:
+        user = find_user(tree, text if group or not colon else name)
+    except errors.RunError as error:
+        raise errors.BuildError(f"--chown={text}: {error}") from error
+    return user.uid, user.gid
+
+
+def _with_owner(options: CopyOptions, owner: tuple[int, int]) -> CopyOptions:
+    return CopyOptions(options.target, options.directory, owner, options.maker, options.mode)
+
+
+def _directory(options: CopyOptions) -> CopyOptions:
+    return CopyOptions(options.target, True, options.owner, options.maker, options.mode)

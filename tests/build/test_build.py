@@ -109,7 +109,7 @@ COPY --from=one /one /three
     assert result.image.layers == 1
     assert not [event.name for event in any_builder.events if "two" in event.name]
     assert any_builder.build(text, target="one").image.layers == 3
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(errors.BuildError, match="Dockerfile:4: there is no 'missing' to copy"):
         any_builder.build(text, target="two")
 
 

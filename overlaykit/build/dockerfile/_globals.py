@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
+from . import _ast as ast
+from ._expand import Expander, ExpansionError
+from ._scope import PREDEFINED, Scope
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ._ast import Dockerfile, From, Stage
-    from ._scope import Scope
+    from ._place import Word
 
 __all__ = ["Globals"]
 
@@ -32,14 +37,44 @@ class Globals:
         build_platform: str | None = None,
         target: str | None = None,
     ) -> None:
-        raise NotImplementedError
+        self._dockerfile = dockerfile
+        self._given = dict(build_args or {})
+        self._platforms = {
+            **_platform("TARGET", platform),
+            **_platform("BUILD", build_platform or platform),
+            "TARGETSTAGE": target or "default",
+        }
+        self._values: dict[str, str] = dict(self._platforms)
+        for one in dockerfile.arguments:
+            for argument in one.arguments:
+                self._declare(argument)
+
+    def _declare(self, argument: ast.Argument) -> None:
+        name = str(argument.name)
+        if name in self._given:
+            self._values[name] = self._given[name]
+        elif argument.default is not None:
+            self._values[name] = str(self._word(argument.default))
+
+    def _word(self, word: Word) -> Word:
+        try:
+            return word.with_text(Expander(self._values, self._dockerfile.directives.escape).word(str(word)))
+        except ExpansionError as error:
+            raise self._dockerfile.source.error(word.at(error.offset), str(error)) from None
 
     def base(self, stage: Stage) -> From:
         """Return a stage's FROM with its variables expanded.
 
         :raises DockerfileError: it cannot be, or nothing is left.
         """
-        raise NotImplementedError
+        image = self._word(stage.base.image)
+        if not image:
+            raise self._dockerfile.source.error(
+                stage.base.image.place,
+                f"the base's name is empty after {stage.base.image} was expanded: set it with an ARG before the FROM",
+            )
+        platform = stage.base.platform
+        return dataclasses.replace(stage.base, image=image, platform=None if platform is None else self._word(platform))
 
     def scope(self, stage: Stage, *, environment: Mapping[str, str], platform: str | None = None) -> Scope:
         """Return a stage's variables as they are at its beginning.
@@ -47,9 +82,30 @@ class Globals:
         :param environment: that of its base.
         :param platform: of its base, where FROM asks for another than the target's.
         """
-        raise NotImplementedError
+        source, escape = self._dockerfile.source, self._dockerfile.directives.escape
+        return Scope(source, escape, environment, self._given, self._values)
 
     @property
     def unused(self) -> list[str]:
         """The names among ``build_args`` that no ARG of the Dockerfile declares, sorted."""
-        raise NotImplementedError
+        declared = {str(argument.name) for one in self._all() for argument in one.arguments}
+        known = declared | PREDEFINED | {"SOURCE_DATE_EPOCH", "BUILDKIT_SYNTAX"}
+        return sorted(set(self._given) - known)
+
+    def _all(self) -> Iterator[ast.Arg]:
+        yield from self._dockerfile.arguments
+        for stage in self._dockerfile.stages:
+            for one in stage.instructions:
+                inner = one.instruction if isinstance(one, ast.Onbuild) else one
+                if isinstance(inner, ast.Arg):
+                    yield inner
+
+
+def _platform(prefix: str, text: str) -> dict[str, str]:
+    parts = [*text.split("/"), "", ""]
+    return {
+        f"{prefix}PLATFORM": text,
+        f"{prefix}OS": parts[0],
+        f"{prefix}ARCH": parts[1],
+        f"{prefix}VARIANT": parts[2],
+    }

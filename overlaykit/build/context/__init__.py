@@ -1,0 +1,10 @@
+"""Files on their way into a layer: what COPY and ADD name, what it is by content, and how it gets there."""
+
+from __future__ import annotations
+
+from ._copy import CopyOptions, copy_entries
+from ._ignore import Ignore
+from ._mode import check_mode
+from ._select import Entry, content_digest, select
+
+__all__ = ["CopyOptions", "Entry", "Ignore", "check_mode", "content_digest", "copy_entries", "select"]
