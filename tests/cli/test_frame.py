@@ -167,6 +167,8 @@ def test_global_options_may_stand_anywhere() -> None:
 def test_every_error_of_the_library_has_its_exit_code() -> None:
     expected = {
         "CapabilityError": 6,
+        "BuildError": 7,
+        "BuildStepError": 1,
         "ChangesetError": 7,
         "DigestMismatchError": 8,
         "ImageFormatError": 7,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from .._build_view import build_view
 from .._exit import UsageError
 from .._registry import add_mirror_option, add_registry_options, registry_options
+from .._text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -75,7 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Build, and write the image's digest."""
-    from ...errors import BuildStepError
+    from ...errors import BuildStepError, DockerfileError
 
     output = context.output
     where, dockerfile = _sources(arguments)
@@ -102,6 +103,10 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
                 progress=None if view is None else view.show,
                 debug=_debugger(output, view) if context.options.debug else None,
             )
+        except DockerfileError as error:
+            if not output.json and error.source:
+                sys.stderr.write("".join(f"  {printable(line)}\n" for line in error.shown().split("\n")))
+            raise
         except BuildStepError as error:
             if view is None and not output.json:
                 # Nobody has seen it yet.
