@@ -32,7 +32,7 @@ __all__ = ["process_in", "start"]
 
 def start(
     tree: Tree,
-    options: RunOptions,
+    options: RunOptions | None = None,
     *,
     place: str | os.PathLike[str],
     config: Mapping[str, Any] | None = None,
@@ -67,7 +67,15 @@ def start(
 
     with _Root(tree, fresh) as root:
         return _start(
-            root, tree, options, os.path.realpath(place), config or {}, runner or find_runner(), stdio, id, stubs
+            root,
+            tree,
+            options or RunOptions(),
+            os.path.realpath(place),
+            config or {},
+            runner or find_runner(),
+            stdio,
+            id,
+            stubs,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,7 +9,6 @@ from .. import errors
 from ..driver import Durability
 from ..image import Container, ImageStore
 from ..store import open_as
-from ._values import RunOptions, Stdio
 
 if TYPE_CHECKING:
     import subprocess
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from ._runner import Runner, RunningProcess
     from ._streams import StreamTarget
     from ._stubs import Stubs
-    from ._values import Limits, Network, RunMount
+    from ._values import Limits, Network, RunMount, RunOptions, Stdio
 
 __all__ = ["ContainerStore", "RunnableContainer", "open_store"]
 
@@ -94,6 +92,7 @@ class RunnableContainer(Container):
         import subprocess
 
         from ._streams import Streams, decode
+        from ._values import RunOptions
 
         if capture_output:
             if stdout is not None or stderr is not None:
@@ -146,7 +145,7 @@ class RunnableContainer(Container):
             self._stubs, self._stubs_tree = Stubs(tree), tree
         return start(
             tree,
-            options or RunOptions(),
+            options,
             place=place,
             config=self.image_config,
             runner=find_runner(runtime) if runtime is None or isinstance(runtime, str) else runtime,
@@ -174,7 +173,11 @@ class RunnableContainer(Container):
     def image_config(self) -> Mapping[str, Any]:
         """The ``config`` of its image: ``Env``, ``Cmd`` ..."""
         if self._config is None:
-            self._config = self._store.config(self.info.image).document.get("config") or {}
+            import json
+
+            # The document as it is: to check all of it, as config() does, takes longer than to read it.
+            document = self._store.content.read(self._store.image(self.info.image).config, _LARGEST)
+            self._config = json.loads(document).get("config") or {}
         return self._config
 
 
@@ -206,7 +209,9 @@ def _options(
         changes["env"] = {**base.env, **env}
     if mounts:
         changes["mounts"] = (*base.mounts, *mounts)
-    return dataclasses.replace(base, **changes) if changes else base
+    from dataclasses import replace
+
+    return replace(base, **changes) if changes else base
 
 
 class ContainerStore(ImageStore):
@@ -224,3 +229,7 @@ class ContainerStore(ImageStore):
 
     def open_container(self, name: str) -> RunnableContainer:
         return cast("RunnableContainer", super().open_container(name))
+
+
+_LARGEST = 1 << 30
+"""Bytes of a document that was let in before."""
