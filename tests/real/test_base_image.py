@@ -1,0 +1,107 @@
+"""A Debian as ubuntu:20.04 from a registry on loopback: pulled by its short name, and real programs run in it."""
+
+from __future__ import annotations
+
+import subprocess
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+from testkit.bases import BASE, BaseRegistry, base_registry
+
+from overlaykit import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from overlaykit.image import Container, ImageStore
+
+__all__ = ["base_registry"]
+
+pytestmark = pytest.mark.real
+
+HELLO = """#include <math.h>
+#include <stdio.h>
+int main(void) { volatile double two = 2; printf("%.6f\\n", sqrt(two)); return 7; }
+"""
+
+
+@pytest.fixture(scope="module")
+def stocked(base_registry: BaseRegistry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageStore]:
+    """A store with the base image."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in base_registry.environment.items():
+            patch.setenv(name, value)
+        with open_store(tmp_path_factory.mktemp("base") / "store", durability="none") as store:
+            got = store.pull("ubuntu:20.04")
+            assert got.image.references == (BASE,)
+            assert got.source == f"{base_registry.host}/library/ubuntu"
+            assert store.config("ubuntu:20.04").diff_ids == (base_registry.diff_id,)
+            yield store
+
+
+@pytest.fixture
+def box(stocked: ImageStore) -> Iterator[Container]:
+    """A container of it."""
+    with stocked.container("ubuntu:20.04") as one:
+        yield one
+
+
+def test_a_compiler_and_what_it_makes(box: Container) -> None:
+    (box.tree / "src").mkdir()
+    (box.tree / "src/hello.c").write_text(HELLO)
+    box.run(["gcc", "-O2", "-Wall", "-Werror", "-o", "hello", "hello.c", "-lm"], cwd="/src", check=True)
+    done = box.run(["/src/hello"], capture_output=True, text=True, user="nobody")
+    assert (done.returncode, done.stdout) == (7, "1.414214\n")
+    assert {change.path for change in box.changes() if not change.path.startswith("tmp")} == {
+        ".",
+        "src",
+        "src/hello",
+        "src/hello.c",
+    }
+
+
+def test_a_virtual_environment_of_python(box: Container) -> None:
+    script = "python -m venv /venv && /venv/bin/python -m pip --version && /venv/bin/python -c 'import ssl, sqlite3'"
+    done = box.run(["sh", "-ec", script], capture_output=True, text=True, network="none")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("pip ")
+
+
+def _source_of_packages() -> str:
+    """Return the address of this machine's first package source of Debian, ``""`` where it cannot be reached."""
+    words = ["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI)"]
+    lines = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
+    for line in lines:
+        if line.startswith(("http://", "https://")):
+            try:
+                with urllib.request.urlopen(line, timeout=10):
+                    return line
+            except OSError:
+                return ""
+    return ""
+
+
+def test_apt_get_update(box: Container) -> None:
+    """From the sources that the base has, which are Debian's own, where they can be reached; else from a file here."""
+    if not _source_of_packages():
+        (box.tree / "etc/apt/sources.list").write_text("deb [trusted=yes] file:/repository ./\n")
+        (box.tree / "repository").mkdir()
+        (box.tree / "repository/Packages").write_text("")
+    done = box.run(["apt-get", "update"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Reading package lists" in done.stdout
+    assert "W: " not in done.stderr
+    assert list((box.tree / "var/lib/apt/lists").glob("*Packages*"))
+
+
+def test_dpkg_works_on_what_lies_below(box: Container) -> None:
+    """It makes backups by hard links, renames over files of the layer below, and syncs."""
+    before = box.run(["dpkg-query", "-W", "-f", "${Package}\n"], capture_output=True, text=True, check=True).stdout
+    removed = "python3-venv"
+    assert removed in before.split()
+    box.run(["dpkg", "--purge", "--force-depends", removed], check=True, stdout=subprocess.DEVNULL)
+    after = box.run(["dpkg-query", "-W", "-f", "${Package}\n"], capture_output=True, text=True, check=True).stdout
+    assert set(before.split()) - set(after.split()) == {removed}
+    done = box.run(["dpkg", "--audit"], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
