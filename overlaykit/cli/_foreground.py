@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from ..runtime import RunningProcess
+    from ..runtime import ExecSession, RunningProcess
 
 __all__ = ["follow"]
 
@@ -20,7 +20,7 @@ _FORWARDED = tuple(
 )
 
 
-def follow(begin: Callable[[], RunningProcess]) -> int:
+def follow(begin: Callable[[], RunningProcess | ExecSession]) -> int:
     """Start a process and wait for it, with the signals that this process gets passed on.
 
     One that would end this process, and that the program neither catches nor ignores, ends the program though it is the
@@ -30,7 +30,7 @@ def follow(begin: Callable[[], RunningProcess]) -> int:
     :raises OSError: it cannot be started.
     """
     waiting: list[int] = []
-    running: RunningProcess | None = None
+    running: RunningProcess | ExecSession | None = None
 
     def pass_on(number: int, _: FrameType | None) -> None:
         if running is None:

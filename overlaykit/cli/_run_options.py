@@ -89,6 +89,7 @@ def run_options(arguments: argparse.Namespace, words: Sequence[str]) -> RunOptio
         cap_drop=tuple(arguments.cap_drop),
         seccomp=seccomp,
         no_new_privileges=no_new_privileges,
+        terminal=getattr(arguments, "tty", False),
         # As Docker has it: 0 and -1 are no limit.
         limits=Limits(memory, arguments.cpus, pids if pids is not None and pids > 0 else None),
     )

@@ -31,6 +31,7 @@ class Command(NamedTuple):
 _LOOK = "See what there is"
 _CHANGE = "Change a store"
 _IMAGES = "Images and containers"
+_RUN = "Containers that run"
 _INSIDE = "Look inside a snapshot"
 _ABOUT = "About drivers and this machine"
 
@@ -67,8 +68,16 @@ COMMANDS = (
     Command("prune", "", "remove what nothing uses", _IMAGES),
     Command("create", "IMAGE [NAME]", "make a container", _IMAGES),
     Command("run", "IMAGE [COMMAND...]", "run a program in a new container", _IMAGES),
-    Command("ps", "", "list the containers", _IMAGES),
+    Command("ps", "", "list the containers, and which of them run", _IMAGES),
     Command("rm", "NAME...", "remove containers", _IMAGES),
+    Command("start", "NAME...", "run containers in the background, as before", _RUN),
+    Command("exec", "NAME COMMAND...", "run one more program in a running container", _RUN),
+    Command("logs", "NAME", "write what a detached container wrote", _RUN),
+    Command("attach", "NAME", "show a detached container's streams here", _RUN),
+    Command("stop", "NAME...", "ask containers to end, and kill those that do not", _RUN),
+    Command("restart", "NAME...", "stop containers, and start them again", _RUN),
+    Command("kill", "NAME...", "send containers a signal", _RUN),
+    Command("wait", "NAME...", "wait until containers have ended", _RUN),
     Command("diff", "NAME", "list what a container changes of its image", _IMAGES),
     Command("cp", "SOURCE TARGET", "copy in or out of a container (NAME:PATH)", _IMAGES),
     Command("export", "NAME", "write a container's tree as a tar archive", _IMAGES),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._start import process_in, start
     from ._state import ContainerState, Status
     from ._store import ContainerStore, RunnableContainer, open_store
-    from ._terminal import open_terminal, size_of
+    from ._terminal import open_terminal, resize_inside, size_of
     from ._terminal_keys import DEFAULT_DETACH, parse_keys
     from ._times import format_time, parse_moment
     from ._users import User, find_user
@@ -75,6 +75,7 @@ __all__ = [
     "parse_moment",
     "parse_signal",
     "process_in",
+    "resize_inside",
     "run_detached",
     "size_of",
     "start",
@@ -88,6 +89,7 @@ _LATER = {
     "DEFAULT_DETACH": "_terminal_keys",
     "size_of": "_terminal",
     "open_terminal": "_terminal",
+    "resize_inside": "_terminal",
     "Status": "_state",
     "ContainerState": "_state",
     "parse_signal": "_signals",

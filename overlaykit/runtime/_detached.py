@@ -61,11 +61,13 @@ def run_detached(
     *,
     detached: DetachedOptions | None = None,
     auto_remove: bool = False,
+    labels: Mapping[str, str] | None = None,
     driver_options: Mapping[str, str] | None = None,
 ) -> DetachedContainer:
     """Make a container and run it detached.
 
     :param auto_remove: remove it when it has ended.
+    :param labels: of the container.
     :param driver_options: those that the store was opened with, if any.
     :returns: the container, which runs, or has ended already.
     :raises NotFoundError: there is no such image.
@@ -78,6 +80,7 @@ def run_detached(
         "image": found.digest,
         "name": name,
         "auto_remove": auto_remove,
+        "labels": dict(labels or {}),
         "document": document,
     }
     from ._monitor import launch_monitor
@@ -431,9 +434,9 @@ class ExecSession:
         """Kill it."""
         self.signal(signal.SIGKILL)
 
-    def resized(self) -> None:
+    def resize(self, rows: int, columns: int) -> None:
         """Tell it that its terminal has another size now."""
-        self._send(b"w")
+        self._send(f"w{rows} {columns}".encode("ascii"))
 
     def close(self) -> None:
         """Let go of it; what still runs, and is not detached, is killed."""

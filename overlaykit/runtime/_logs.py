@@ -122,24 +122,36 @@ class LogWriter:
         if self._lost:
             note = f"[overlaykit: {self._lost} bytes of the log are lost: they could not be written]"
             records = _head("stderr") + b"F " + note.encode() + b"\n" + records
-        if self._size and self._size + len(records) > self._limits.size:
-            try:
-                self._open_next()
-            except OSError:
-                self._lost += len(records)
+        lost, self._lost = self._lost, 0
+        while records:
+            room = self._limits.size - self._size
+            # Many short lines that came at once: as much as there is room for, and one in an empty file in any case.
+            end = len(records) if len(records) <= room else records.rfind(b"\n", 0, max(room, 0)) + 1
+            if not end and self._size:
+                try:
+                    self._open_next()
+                except OSError:
+                    self._lost = lost + len(records)
+                    return
+                continue
+            end = end or records.index(b"\n") + 1
+            if not self._write(records[:end]):
+                self._lost = lost + len(records)
                 return
+            records, lost = records[end:], 0
+
+    def _write(self, records: bytes) -> bool:
         done = 0
         try:
             while done < len(records):
                 done += os.write(self._descriptor, records[done:])
         except OSError:
             # No space left, most likely. Half a record would be taken for the begin of the next one.
-            self._lost += len(records)
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._size)
-            return
-        self._lost = 0
+            return False
         self._size += len(records)
+        return True
 
     def _open_next(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC

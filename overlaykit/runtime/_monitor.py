@@ -180,6 +180,8 @@ class _Monitor:
         request = self._request
         container = store.container(request["image"], request.get("name"))
         held.callback(container.close)
+        if request.get("labels"):
+            store.update_labels(container.name, request["labels"])
         directory = state_directory(store, container.name)
         directory.write_document("options.json", request["document"])
         self._auto_remove = bool(request.get("auto_remove"))

@@ -61,11 +61,11 @@ class PtyEnd:
     """A terminal that this process has made for a process that it waits for.
 
     :param master: non-blocking.
-    :param resized: tells the runtime, which has one more terminal inside the container, to look at this one's size.
+    :param resized: tells the terminal inside the container, which the runtime has made besides this one.
     :param signalled: passes a signal on.
     """
 
-    def __init__(self, master: int, resized: Callable[[], None], signalled: Callable[[int], None]) -> None:
+    def __init__(self, master: int, resized: Callable[[int, int], None], signalled: Callable[[int], None]) -> None:
         self._master = master
         self._resized = resized
         self.signal = signalled
@@ -96,7 +96,7 @@ class PtyEnd:
     def resize(self, rows: int, columns: int) -> None:
         """See :class:`FarEnd`."""
         set_size(self._master, rows, columns)
-        self._resized()
+        self._resized(rows, columns)
 
 
 class SocketEnd:

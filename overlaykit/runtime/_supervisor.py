@@ -19,7 +19,7 @@ from ._clients import Client, parse_request
 from ._control import error_to_json
 from ._ready import READY_SIGNAL
 from ._signals import parse_signal
-from ._terminal import set_size
+from ._terminal import resize_inside, set_size
 from ._values import Stdio
 
 if TYPE_CHECKING:
@@ -381,8 +381,7 @@ class Supervisor:
         elif letter == b"w" and self._streams.terminal:
             rows, columns = (int(one) for one in rest.split())
             set_size(self._streams.input, rows, columns)
-            # The runtime's own process: it passes the size on to the terminal in the container.
-            os.kill(self._process.pid, signal.SIGWINCH)
+            resize_inside(self._process.pid, rows, columns)
         elif letter == b"s":
             self._process.signal(parse_signal(rest.decode("ascii")))
 
@@ -407,7 +406,8 @@ class Supervisor:
         for one in self._execs:
             if one.client is client:
                 if data[:1] == b"w":
-                    os.kill(one.process.pid, signal.SIGWINCH)
+                    rows, columns = (int(word) for word in data[1:].split())
+                    resize_inside(one.process.pid, rows, columns)
                 elif data[:1] == b"s":
                     number = parse_signal(data[1:].decode("ascii"))
                     one.process.kill() if number == signal.SIGKILL else one.process.signal(number)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import struct
 import termios
 import tty
 from typing import TYPE_CHECKING
 
+from .. import linux
+from ._process import child_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["PTY_SIZE", "open_terminal", "raw_terminal", "set_size", "size_of"]
+__all__ = ["PTY_SIZE", "open_terminal", "raw_terminal", "resize_inside", "set_size", "size_of"]
 
 PTY_SIZE = (24, 80)
 """Rows and columns of a terminal that nobody looks at: a detached container's."""
@@ -27,6 +31,8 @@ def open_terminal(size: tuple[int, int] | None = None) -> tuple[int, int]:
     """
     master, slave = os.openpty()
     try:
+        # The runtime makes the container's own; this one carries bytes, from the first on, and means nothing by them.
+        tty.setraw(slave)
         set_size(master, *(size or PTY_SIZE))
         os.set_blocking(master, False)
     except BaseException:
@@ -53,6 +59,38 @@ def set_size(descriptor: int, rows: int, columns: int) -> None:
     if not (0 < rows <= _MOST and 0 < columns <= _MOST):
         raise ValueError(f"{columns} by {rows} is no size of a terminal")
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def resize_inside(pid: int, rows: int, columns: int) -> None:
+    """Tell the terminal of a program in a container its size.
+
+    The runtime stands between that terminal and the one that it was given, and not every runtime looks at the size of
+    the latter again: crun 1.8 passes SIGWINCH on, and nothing else.
+
+    :param pid: the process of this machine that stands for the program (:attr:`RunningProcess.pid`).
+    """
+    program = child_of(pid)
+    if program is not None:
+        # It may have ended, or never had a terminal.
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            with open(f"/proc/{program}/stat", "rb") as file:
+                number = int(file.read().rpartition(b")")[2].split()[4])
+            root = os.open(f"/proc/{program}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                # Whatever the container has made of its /dev: nothing but this terminal is opened.
+                flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+                resolve = linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_SYMLINKS
+                terminal = linux.openat2(root, f"dev/pts/{os.minor(number)}", flags, resolve=resolve)
+            finally:
+                os.close(root)
+            try:
+                if os.fstat(terminal).st_rdev == number:
+                    set_size(terminal, rows, columns)
+                    return
+            finally:
+                os.close(terminal)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGWINCH)
 
 
 _MOST = 0xFFFF

@@ -256,7 +256,7 @@ def test_a_full_disk_under_the_output_is_an_error(cli: Cli) -> None:
 def test_interruption_has_its_exit_code(cli: Cli, site_with: Path) -> None:
     environment = cli.environment | {"PYTHONPATH": str(site_with)}
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "overlaykit", "wait"],
+        [sys.executable, "-P", "-m", "overlaykit", "linger"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -281,13 +281,13 @@ def site_with(tmp_path: Path) -> Path:
         "    yield CommandSpec('ship', 'send it away', 'ok_ship_run:ship')\n"
         "    yield CommandSpec('bad', 'returns no exit code', 'ok_ship_run:bad')\n"
         "    yield CommandSpec('gone', 'is not there', 'ok_ship_run:gone')\n"
-        "    yield CommandSpec('wait', 'waits', 'ok_ship_run:wait')\n"
+        "    yield CommandSpec('linger', 'waits', 'ok_ship_run:linger')\n"
     )
     (site / "ok_ship_run.py").write_text(
         "import sys, time\n"
         "def ship(words):\n    print(words)\n    return 5\n"
         "def bad(words):\n    return 'done'\n"
-        "def wait(words):\n    print('waiting', flush=True)\n    time.sleep(60)\n"
+        "def linger(words):\n    print('waiting', flush=True)\n    time.sleep(60)\n"
     )
     return site
 
@@ -300,7 +300,7 @@ def test_commands_of_plugins(cli: Cli, site_with: Path) -> None:
     assert "did you mean ship?" in cli.error("shipp", code=2)
     document = cli.json("plugins")
     (mine,) = [plugin for plugin in document["plugins"] if plugin["name"] == "ship"]
-    assert mine["commands"] == ["ship", "bad", "gone", "wait"]
+    assert mine["commands"] == ["ship", "bad", "gone", "linger"]
     assert "overlaykit ship: send it away" in cli.run("plugins").stdout
     cli.environment["OVERLAYKIT_DISABLE_PLUGINS"] = "ship"
     assert "there is no command 'ship'" in cli.error("ship", code=2)

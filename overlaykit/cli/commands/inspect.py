@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._containers import state_json
 from .._image import as_json, container_json
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     """Write a JSON document: a container's where there is one of this name, else an image's."""
     from ...errors import NotFoundError
     from ...image import chain_ids
+    from ...runtime import DetachedContainer
 
     output = context.output
     with context.open_store() as store:
@@ -48,6 +50,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
             document = {
                 **container_json(container.info),
                 "parent": store.stat(container.name).parent,
+                "state": state_json(DetachedContainer(store, container.name).status),
                 "usage": {"bytes": usage.bytes, "inodes": usage.inodes},
             }
     if output.json or not output.terminal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._output import remove_each
+from .._containers import for_each
 
 if TYPE_CHECKING:
     import argparse
@@ -17,9 +17,9 @@ __all__ = ["configure", "run"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("names", metavar="NAME", nargs="+", help="a container")
+    parser.add_argument("-f", "--force", action="store_true", help="kill one that runs first")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Remove the containers in the order given, up to the first that cannot be removed."""
-    with context.open_store() as store:
-        return remove_each(context.output, arguments.names, store.remove_container)
+    return for_each(context, arguments.names, lambda box: box.remove(force=arguments.force), word="removed")

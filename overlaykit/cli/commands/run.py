@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._detach import add_detached_options, start_detached
 from .._error import write_error
 from .._progress import add_progress_option
 from .._registry import add_mirror_option, add_registry_options
@@ -30,6 +31,9 @@ def configure(parser: CommandParser) -> None:
     parser.add_argument("--rm", action="store_true", help="remove the container when the program has ended")
     parser.add_argument("--name", metavar="NAME", help="what to call the container; without it a name is made up")
     parser.add_argument("-i", "--interactive", action="store_true", help="give it this command's standard input")
+    parser.add_argument("-t", "--tty", action="store_true", help="give it a terminal")
+    parser.add_argument("-d", "--detach", action="store_true", help="do not wait for it: write its name")
+    add_detached_options(parser)
     parser.add_argument("-l", "--label", metavar="K=V", action="append", default=[], help="label the container")
     parser.add_argument(
         "--pull", choices=("missing", "always", "never"), default="missing", help="when to ask the registry"
@@ -53,6 +57,8 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     try:
         with context.open_store(create=True) as store:
             image = _image(context, arguments, store)
+            if arguments.detach:
+                return start_detached(context, store, image, options, named, arguments)
             make = store.container if arguments.rm else store.create_container
             with make(image, arguments.name) as box:
                 if named:
@@ -70,12 +76,14 @@ def _run(box: RunnableContainer, options: RunOptions, arguments: argparse.Namesp
     from ...runtime import Stdio
     from .._foreground import follow
 
-    stdio = Stdio(0 if arguments.interactive else -1, 1, 2)
-
-    def begin() -> RunningProcess:
+    def begin(stdio: Stdio) -> RunningProcess:
         return box.start(options, stdio=stdio, runtime=arguments.runtime)
 
-    return follow(begin)
+    if options.terminal:
+        from .._terminal import on_terminal
+
+        return on_terminal(begin, interactive=arguments.interactive)
+    return follow(lambda: begin(Stdio(0 if arguments.interactive else -1, 1, 2)))
 
 
 def _image(context: Context, arguments: argparse.Namespace, store: ContainerStore) -> Image:

@@ -85,6 +85,12 @@ class Terminal:
         """Press keys."""
         os.write(self._ours, key)
 
+    def resize(self, lines: int, columns: int) -> None:
+        """Give the terminal another size."""
+        with self._changed:
+            self._screen.resize(lines, columns)
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
     def end(self) -> int:
         """Wait for the end and return the exit code."""
         code = self.process.wait(_SECONDS)

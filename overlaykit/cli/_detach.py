@@ -1,0 +1,83 @@
+"""Starting a container that nobody waits for, from the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._exit import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from ..image import Image
+    from ..runtime import ContainerStore, LogLimits, RunOptions
+    from ._context import Context
+
+__all__ = ["add_detached_options", "start_detached"]
+
+
+def add_detached_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be said of a container that is run detached."""
+    parser.add_argument("--stop-signal", metavar="SIGNAL", help="what stop sends it (default: the image's, or TERM)")
+    parser.add_argument("--stop-timeout", metavar="SECONDS", type=float, default=10.0, help="until stop kills it")
+    parser.add_argument(
+        "--log-opt",
+        metavar="K=V",
+        action="append",
+        default=[],
+        help="max-size=20m and max-file=5: what is kept of what it writes with -d",
+    )
+
+
+def start_detached(
+    context: Context,
+    store: ContainerStore,
+    image: Image,
+    options: RunOptions,
+    labels: Mapping[str, str],
+    arguments: argparse.Namespace,
+) -> int:
+    """Start it, and write its name."""
+    from ..runtime import DetachedOptions, run_detached
+    from ._containers import check_signal
+
+    check_signal(arguments.stop_signal)
+    box = run_detached(
+        store,
+        image,
+        arguments.name,
+        options,
+        detached=DetachedOptions(
+            interactive=arguments.interactive,
+            log=_log_limits(arguments.log_opt),
+            stop_signal=arguments.stop_signal,
+            stop_timeout=arguments.stop_timeout,
+            runtime=arguments.runtime,
+        ),
+        auto_remove=arguments.rm,
+        labels=labels,
+        driver_options=context.options.options,
+    )
+    output = context.output
+    if output.json:
+        output.document({"name": box.name})
+    else:
+        output.line(output.name(box.name))
+    return 0
+
+
+def _log_limits(texts: list[str]) -> LogLimits:
+    from ..runtime import LogLimits
+    from ._run_options import size_in_bytes
+
+    size, files = LogLimits().size, LogLimits().files
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name == "max-size":
+            size = size_in_bytes(value, "--log-opt max-size")
+        elif name == "max-file" and value.isdecimal() and int(value) > 0:
+            files = int(value)
+        else:
+            raise UsageError(f"--log-opt {text!r}: there is max-size=20m and max-file=5")
+    return LogLimits(size, files)
