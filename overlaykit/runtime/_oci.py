@@ -133,6 +133,7 @@ class OciProcess(HostProcess):
         self._program = program
         self._first = first
         self._deadly = 0
+        self._sent = 0
         self.held = ExitStack()
         super().__init__(pid, self._finished)
 
@@ -145,6 +146,7 @@ class OciProcess(HostProcess):
         if number == signal.SIGKILL:
             self.kill()
             return
+        self._sent = number if number in ENDING else self._sent
         program = child_of(self.pid)
         begun = program is not None and not _same_program(program, self.pid)
         if number in ENDING and not (begun and program is not None and (not self._first or _takes(program, number))):
@@ -159,6 +161,8 @@ class OciProcess(HostProcess):
         if self._deadly and code == 128 + signal.SIGKILL:
             return 128 + self._deadly
         said = _errors(self._log)
+        if said and self._sent:
+            return 128 + self._sent  # it was told to end while the runtime was still at its work
         if said and code not in (0, 128 + signal.SIGKILL):
             raise _failure(self._runner.name, said, self._program[:200])
         return code
