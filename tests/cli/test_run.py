@@ -55,7 +55,7 @@ def test_streams_and_exit_codes(box: Cli) -> None:
     # What follows the image is the program's, whatever it looks like.
     words = ["--json", "-e", "--", "--rm", "--store"]
     assert box.run("run", "--rm", "box:1", "echo", *words).stdout == " ".join(words) + "\n"
-    assert box.lines("ps") == ["NAME  IMAGE  SIZE  CREATED"]
+    assert box.lines("ps") == ["NAME  IMAGE  STATUS  COMMAND  SIZE  CREATED"]
 
 
 def test_what_cannot_be_run(box: Cli) -> None:
@@ -64,7 +64,7 @@ def test_what_cannot_be_run(box: Cli) -> None:
     assert "no image" in box.error("run", "--rm", "--pull", "never", "none:1", code=125)
     assert "no user" in box.error("run", "--rm", "-u", "nemo", "box:1", code=125)
     assert "no runtime" in box.error("run", "--rm", "--runtime", "nope", "box:1", code=125)
-    assert box.lines("ps") == ["NAME  IMAGE  SIZE  CREATED"]
+    assert box.lines("ps") == ["NAME  IMAGE  STATUS  COMMAND  SIZE  CREATED"]
     for words, said in (
         (["-v", "name:/x"], "names a volume"),
         (["-v", "/x"], "SOURCE:/TARGET"),
@@ -123,7 +123,7 @@ def test_a_signal_ends_it(box: Cli, number: int, code: int) -> None:
         assert process.stdout.readline() == b"begun\n"
         process.send_signal(number)
         assert process.wait(20) == code
-    assert box.lines("ps") == ["NAME  IMAGE  SIZE  CREATED"]
+    assert box.lines("ps") == ["NAME  IMAGE  STATUS  COMMAND  SIZE  CREATED"]
 
 
 def test_a_signal_that_is_caught_is_the_programs(box: Cli) -> None:
@@ -161,7 +161,7 @@ def test_kill_leaves_nothing(box: Cli) -> None:
     for pid in inside:
         wait_gone(pid)
     assert processes_with(mark) == []
-    assert box.lines("ps") == ["NAME  IMAGE  SIZE  CREATED"]
+    assert box.lines("ps") == ["NAME  IMAGE  STATUS  COMMAND  SIZE  CREATED"]
     assert os.listdir(box.store / "run") == []
 
 
