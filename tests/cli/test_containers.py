@@ -261,9 +261,9 @@ def _seconds(cli: Cli, *rest: str) -> float:
 # -- on a terminal -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["crun", "runc"])
+@pytest.fixture(params=["crun", "runc", "own"])
 def runtime(request: pytest.FixtureRequest) -> str:
-    return need_tool(request.param)
+    return "own" if request.param == "own" else need_tool(request.param)
 
 
 def test_a_shell_on_a_terminal(boxes: Cli, runtime: str) -> None:

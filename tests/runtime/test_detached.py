@@ -46,9 +46,9 @@ def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["crun", "runc"])
+@pytest.fixture(params=["crun", "runc", "own"])
 def runtime(request: pytest.FixtureRequest) -> str:
-    return need_tool(request.param)
+    return "own" if request.param == "own" else need_tool(request.param)
 
 
 @pytest.fixture
@@ -303,9 +303,9 @@ def test_exec_runs_in_the_container(store: ContainerStore) -> None:
     assert box.status.running
 
 
-@pytest.mark.parametrize("name", ["crun", "runc"])
+@pytest.mark.parametrize("name", ["crun", "runc", "own"])
 def test_exec_with_signals_and_limits(store: ContainerStore, name: str) -> None:
-    options = DetachedOptions(runtime=need_tool(name))
+    options = DetachedOptions(runtime=name if name == "own" else need_tool(name))
     box = run_detached(store, "box:1", "web", shell("sleep 1000"), detached=options)
     with pytest.raises(subprocess.TimeoutExpired):
         box.exec(["sleep", "1001"], timeout=0.3)
