@@ -133,12 +133,14 @@ class RunMounts:
             else:
                 # What is written goes with it.
                 tree = held.enter_context(self._store.snapshot(stack.top)).tree
-            return BindMount(_inside(tree, mount.source, held), target, readonly=mount.readonly)
+            return BindMount(
+                _inside(tree, mount.source, held, readonly=mount.readonly), target, readonly=mount.readonly
+            )
         # Of a directory only what .dockerignore leaves, and nothing that somebody changes meanwhile.
         working = held.enter_context(begin_layer(self._store, None))
         self._transfers.copy(origin, mount.source, working.tree)
-        name = "" if working.tree.is_dir(mount.source) else mount.source
-        return BindMount(_inside(working.tree, name or mount.source, held), target, readonly=mount.readonly)
+        source = _inside(working.tree, mount.source, held, readonly=mount.readonly)
+        return BindMount(source, target, readonly=mount.readonly)
 
     def _cache(
         self, mount: ast.CacheMount, origins: Mapping[str, ast.Origin], target: str, held: ExitStack
@@ -215,18 +217,23 @@ def _target(mount: ast.Mount, cwd: str) -> str:
     return posixpath.normpath(posixpath.join(cwd, str(mount.target)))
 
 
-def _inside(tree: Tree, path: str, held: ExitStack) -> int:
-    """Return a descriptor of what is at a path of a tree."""
-    from ..linux import openat2
+def _inside(tree: Tree, path: str, held: ExitStack, *, readonly: bool = True) -> int:
+    """Return a descriptor of what is at a path of a tree, that another mount namespace can have."""
+    from .. import linux
 
     root = os.open(tree.host_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     held.callback(os.close, root)
     relative = path.strip("/")
-    if not relative or relative == ".":
-        return root
-    try:
-        found = openat2(root, relative, os.O_PATH)
-    except FileNotFoundError as error:
-        raise errors.NotFoundError(f"there is no {path} to mount: check the mount's source", filename=path) from error
-    held.callback(os.close, found)
+    found = root
+    if relative and relative != ".":
+        try:
+            found = linux.openat2(root, relative, os.O_PATH)
+        except FileNotFoundError as error:
+            raise errors.BuildError(f"there is no {path[:200]} to mount: check the mount's source") from error
+        held.callback(os.close, found)
+    if linux.is_mount_admin():
+        # From another namespace not every detached mount can be cloned.
+        with contextlib.suppress(OSError):
+            found = linux.clone_directory(found, readonly=readonly)
+            held.callback(os.close, found)
     return found

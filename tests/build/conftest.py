@@ -74,7 +74,12 @@ class Builder:
     def endings(self) -> list[tuple[str, str]]:
         """Return how the steps of the Dockerfile ended: name and kind."""
         kinds = ("cached", "done", "failed", "canceled")
-        return [(one.name, one.kind) for one in self.events if one.kind in kinds and "FROM" not in one.name][1:]
+        others = ("[internal]", "exporting")
+        return [
+            (one.name, one.kind)
+            for one in self.events
+            if one.kind in kinds and not one.name.startswith(others) and "] FROM " not in one.name
+        ]
 
 
 def make_builder(store: BuildStore, context: Path) -> Builder:
