@@ -1,8 +1,8 @@
 """A container that runs ``true``: from the command line against podman, in the library against a runtime by hand.
 
-``python benchmarks/bench_run.py [--rounds N] [--directory DIR] [--json]``, as root, with busybox-static, crun, runc and
-podman, for as many of the latter as are installed. Medians of turns that follow each other, so that the ratios of one
-run can be compared with those of another machine's.
+``PYTHONPATH=tests/helpers python benchmarks/bench_run.py [--rounds N] [--directory DIR] [--json]``, as root, with
+busybox-static, crun, runc and podman, for as many of the latter as are installed. Medians of turns that follow each
+other, so that the ratios of one run can be compared with those of another machine's.
 
 ``overlaykit run`` and ``podman run`` are whole processes, from their start to their end, with an image that both have.
 A runtime by hand is ``crun run`` in a bundle that lies ready: ``crun spec``'s own configuration over a plain directory,
@@ -25,26 +25,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from testkit.bases import make_busybox_root
+from testkit.images import make_image, write_layout
+
 from overlaykit import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BUSYBOX = Path("/bin/busybox")
 COMMAND_LINE, LIBRARY = 0.5, 1.5
 """What is aimed at: of podman's time, and of the runtime's own."""
 
 _UNIFIED = "/sys/fs/cgroup/unified"
-
-
-def make_root(root: Path) -> None:
-    """Make a directory in which busybox can run."""
-    for name in ("bin", "proc", "dev", "sys", "etc", "tmp"):
-        (root / name).mkdir(parents=True)
-    shutil.copy2(BUSYBOX, root / "bin/busybox")
-    for name in ("true", "sh"):
-        (root / "bin" / name).symlink_to("busybox")
-    (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
 
 
 class ByHand:
@@ -56,7 +48,7 @@ class ByHand:
     def __init__(self, name: str, place: Path, stack: ExitStack) -> None:
         self.name = name
         self.bundle = place / f"bundle-{name}"
-        make_root(self.bundle / "rootfs")
+        make_busybox_root(self.bundle / "rootfs")
         subprocess.run([name, "spec"], check=True, cwd=self.bundle)
         config = json.loads((self.bundle / "config.json").read_text())
         config["process"].update(terminal=False, args=["/bin/true"])
@@ -136,7 +128,7 @@ def timed(command: list[str], environment: dict[str, str] | None = None) -> floa
 
 def measure(place: Path, rounds: int) -> dict[str, float]:
     """Measure all of it by turns, and return medians in seconds."""
-    make_root(place / "root")
+    make_busybox_root(place / "root")
     archive = place / "root.tar"
     with tarfile.open(archive, "w") as tar:
         tar.add(place / "root", ".")
@@ -178,8 +170,6 @@ def measure(place: Path, rounds: int) -> dict[str, float]:
 
 def _image(place: Path, archive: Path) -> Path:
     """Write the OCI layout of an image whose only layer is an archive."""
-    from testkit.images import make_image, write_layout
-
     return write_layout(place / "layout", {"docker.io/library/bench:1": make_image([archive.read_bytes()])})
 
 

@@ -23,7 +23,16 @@ from testkit.registries import run_registry
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["BASE", "PACKAGES", "BaseRegistry", "base_registry", "make_base_layout", "make_root_archive", "mirror_conf"]
+__all__ = [
+    "BASE",
+    "PACKAGES",
+    "BaseRegistry",
+    "base_registry",
+    "make_base_layout",
+    "make_busybox_root",
+    "make_root_archive",
+    "mirror_conf",
+]
 
 BASE = "docker.io/library/ubuntu:20.04"
 """What Dockerfiles of the tests begin with; what it is in truth does not matter to them."""
@@ -100,6 +109,16 @@ def make_base_layout(path: Path, archive: Path) -> str:
     (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
     return diff_id
+
+
+def make_busybox_root(root: Path) -> None:
+    """Make a directory in which a static busybox can run."""
+    for name in ("bin", "proc", "dev", "sys", "etc", "tmp"):
+        (root / name).mkdir(parents=True)
+    shutil.copy2(need_tool("busybox"), root / "bin/busybox")
+    for name in ("true", "sh"):
+        (root / "bin" / name).symlink_to("busybox")
+    (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
 
 
 def mirror_conf(path: Path, host: str) -> Path:
