@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import posixpath
+import stat
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
@@ -123,7 +124,7 @@ class RunMounts:
         return None
 
     def _bind(self, mount: ast.BindMount, origins: Mapping[str, ast.Origin], target: str, held: ExitStack) -> RunMount:
-        from ..runtime import BindMount
+        from ..runtime import BindMount, FileMount
 
         origin = None if mount.origin is None else origins[str(mount.origin)]
         stack = self._origins.stack(origin)
@@ -133,14 +134,17 @@ class RunMounts:
             else:
                 # What is written goes with it.
                 tree = held.enter_context(self._store.snapshot(stack.top)).tree
-            return BindMount(
-                _inside(tree, mount.source, held, readonly=mount.readonly), target, readonly=mount.readonly
+        else:
+            # Of a directory only what .dockerignore leaves, and nothing that somebody changes meanwhile.
+            tree = held.enter_context(begin_layer(self._store, None)).tree
+            self._transfers.copy(origin, mount.source, tree)
+        if tree.is_file(mount.source) and not _can_be_shown(tree):
+            status = tree.stat(mount.source)
+            mode = stat.S_IMODE(status.st_mode)
+            return FileMount(
+                target, tree.read_bytes(mount.source), mode, status.st_uid, status.st_gid, readonly=mount.readonly
             )
-        # Of a directory only what .dockerignore leaves, and nothing that somebody changes meanwhile.
-        working = held.enter_context(begin_layer(self._store, None))
-        self._transfers.copy(origin, mount.source, working.tree)
-        source = _inside(working.tree, mount.source, held, readonly=mount.readonly)
-        return BindMount(source, target, readonly=mount.readonly)
+        return BindMount(_inside(tree, mount.source, held, readonly=mount.readonly), target, readonly=mount.readonly)
 
     def _cache(
         self, mount: ast.CacheMount, origins: Mapping[str, ast.Origin], target: str, held: ExitStack
@@ -215,6 +219,22 @@ def _target(mount: ast.Mount, cwd: str) -> str:
         name = mount.id if isinstance(mount, ast.SecretMount) else ""
         return f"/run/secrets/{posixpath.basename(name)}"
     return posixpath.normpath(posixpath.join(cwd, str(mount.target)))
+
+
+def _can_be_shown(tree: Tree) -> bool:
+    """Tell whether another process can mount a file of a tree.
+
+    Without privileges, one in a detached mount of a plain directory belongs to the user namespace that made it.
+    """
+    from .. import linux
+
+    if linux.is_mount_admin():
+        return True
+    root = os.open(tree.host_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return linux.is_overlay(root)
+    finally:
+        os.close(root)
 
 
 def _inside(tree: Tree, path: str, held: ExitStack, *, readonly: bool = True) -> int:

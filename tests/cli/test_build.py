@@ -1,0 +1,106 @@
+"""overlaykit build on the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+from testkit.loops import need_tool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Cli
+
+pytestmark = pytest.mark.native
+
+TEXT = """\
+FROM scratch AS base
+COPY busybox /bin/busybox
+COPY busybox /bin/sh
+FROM base
+ARG WHO=nobody
+RUN --mount=type=secret,id=s echo "$WHO $(busybox cat /run/secrets/s)" && echo $WHO > /who
+CMD ["sh"]
+"""
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    path = tmp_path / "context"
+    path.mkdir()
+    shutil.copy(need_tool("busybox"), path / "busybox")
+    (path / "Dockerfile").write_text(TEXT)
+    (path / "secret").write_text("hidden")
+    return path
+
+
+def test_build_and_build_again(cli: Cli, context: Path) -> None:
+    words = ["build", str(context), "-t", "app", "--build-arg", "WHO=you", "--secret", f"id=s,src={context}/secret"]
+    ran = cli.run(*words, "--label", "a=b")
+    digest = ran.stdout.strip()
+    lines = ran.stderr.splitlines()
+    assert lines[0] == "#1 [internal] load build definition from Dockerfile"
+    assert any(line.endswith(" you hidden") for line in lines)
+    assert any("[stage-1 2/2] RUN " in line for line in lines)
+    again = cli.run(*words, "--label", "a=b")
+    assert again.stdout.strip() == digest
+    assert sum("CACHED" in line for line in again.stderr.splitlines()) == 3
+    quiet = cli.run(*words, "--label", "a=b", "--quiet")
+    assert (quiet.stdout.strip(), quiet.stderr) == (digest, "")
+    document = cli.json(*words, "--label", "a=b")
+    assert (document["digest"], document["cached"], document["steps"]) == (digest, 3, 3)
+    events = cli.run(*words, "--progress", "json").stderr.splitlines()
+    kinds = [json.loads(line)["build"]["kind"] for line in events]
+    assert kinds.count("start") == sum(kinds.count(kind) for kind in ("cached", "done"))
+
+
+def test_standard_input_is_a_dockerfile_or_a_context(cli: Cli, context: Path) -> None:
+    said = cli.run("build", "-", input="FROM scratch\nENV A=1\n").stdout
+    assert said.startswith("sha256:")
+    assert cli.run("build", str(context), "-f", "-", input="FROM scratch\nCOPY secret /\n").stdout != said
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add(context, ".")
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", "overlaykit", "build", "-", "--target", "base", "--quiet"],
+        input=packed.getvalue(),
+        env=cli.environment,
+        capture_output=True,
+        check=True,
+    )
+    assert ran.stdout.startswith(b"sha256:")
+    assert "either the context or the Dockerfile" in cli.error("build", "-", "-f", "-", code=2)
+
+
+def test_mistakes_and_failures(cli: Cli, context: Path) -> None:
+    (context / "Dockerfile").write_text("FROM scratch\nCOPPY a b\n")
+    ran = cli.run("build", str(context), "--quiet", expect=7)
+    shown = ["  COPPY a b", "  ^", "overlaykit: Dockerfile:2:1: unknown instruction: COPPY: did you mean COPY?"]
+    assert ran.stderr.splitlines() == shown
+    (context / "Dockerfile").write_text(TEXT.replace("echo $WHO > /who", "exit 9"))
+    ran = cli.run("build", str(context), "--quiet", expect=1)
+    assert ran.stderr.splitlines()[0].startswith("busybox: can't open" if "busybox:" in ran.stderr else "cat: can't")
+    assert "exit code 9" in ran.stderr.splitlines()[-1]
+    assert cli.error("build", str(context), "--secret", "nonsense", "--quiet", code=2).startswith("--secret")
+    assert "nowhere" in cli.error("build", str(context / "nowhere"), "--quiet", code=7)
+
+
+def test_a_terminal_shows_each_step(cli: Cli, context: Path) -> None:
+    shown = cli.on_terminal("build", str(context), "--target", "base")
+    assert "[+] Building" in shown
+    assert "[base 2/3] COPY busybox /bin/busybox" in shown
+
+
+def test_prune_forgets_builds_only_where_it_is_told(cli: Cli, context: Path) -> None:
+    cli.run("build", str(context), "--target", "base", "--quiet")
+    cli.run("prune")
+    assert cli.json("build", str(context), "--target", "base")["cached"] == 2
+    cli.run("prune", "--build-cache")
+    assert cli.json("build", str(context), "--target", "base")["cached"] == 0
