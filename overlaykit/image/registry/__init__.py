@@ -1,10 +1,41 @@
-"""Images from and to registries (OCI distribution specification 1.1; Docker Registry HTTP API version 2)."""
+"""Images from and to registries (OCI distribution specification 1.1; Docker Registry HTTP API version 2).
+
+What speaks with them is imported when it is first used: most builds and runs find everything here.
+"""
 
 from __future__ import annotations
 
-from ._client import Options
-from ._credentials import Credentials, find_credentials
-from ._mirrors import Mirror
-from ._move import pull, pull_all, push, push_all, tags
+import importlib
+from typing import TYPE_CHECKING
+
+from ._options import Options
+
+if TYPE_CHECKING:
+    from ._credentials import Credentials, find_credentials
+    from ._mirrors import Mirror
+    from ._move import pull, pull_all, push, push_all, tags
 
 __all__ = ["Credentials", "Mirror", "Options", "find_credentials", "pull", "pull_all", "push", "push_all", "tags"]
+
+_LATER = {
+    "Credentials": "_credentials",
+    "Mirror": "_mirrors",
+    "find_credentials": "_credentials",
+    "pull": "_move",
+    "pull_all": "_move",
+    "push": "_move",
+    "push_all": "_move",
+    "tags": "_move",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

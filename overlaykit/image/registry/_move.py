@@ -11,7 +11,7 @@ from .._fetch import fetch_image
 from .._model import INDEX_TYPES, Index, Platform
 from .._reference import Reference
 from .._transfer import Sent, send_image
-from ._client import Options
+from ._options import Options
 from ._places import from_places, opened, the_place
 from ._tags import list_tags
 from ._target import RegistryTarget

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ... import errors
-from ._client import Client, Options
+from ._client import Client
 from ._config import environment_mirrors, read_rules
 from ._mirrors import Mirror, Place, check_blocked, find_places, find_rule
 from ._source import RegistrySource
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ...changeset import Limits
     from .._reference import Reference
     from .._transfer import Fetched
+    from ._options import Options
 
 __all__ = ["from_places", "opened", "the_place"]
 
