@@ -25,7 +25,7 @@ def created_by(one: ast.Instruction, config: StageConfig, arguments: Mapping[str
     """Return the ``created_by`` of an instruction that has been resolved.
 
     :param config: as it is after the instruction.
-    :param arguments: the build arguments that a RUN sees.
+    :param arguments: the build arguments that were declared.
     """
     match one:
         case ast.Run():

@@ -85,7 +85,7 @@ class RunSteps:
         if one.security == "insecure":
             raise errors.BuildError(f"{place}: RUN --security=insecure is not allowed here: leave it out")
         network = self._request.network if one.network == "default" else one.network
-        env = {**scope.arguments, **scope.environment}
+        env = {**scope.environment, **scope.arguments}
         command = _Command(
             tuple(one.command.argv(config.shell)),
             {**scope.hidden, **env},

@@ -58,6 +58,7 @@ class _Build:
         mounts = RunMounts(store, request, self._origins, self._transfers, store.build_locks, self._control)
         self._runs = RunSteps(store, request, mounts, self._control)
         self._futures: dict[int, Future[StageResult]] = {}
+        self._scopes: dict[int, ast.Scope] = {}
         self._names: dict[int, str] = {}
         self._warnings: list[BuildWarning] = []
 
@@ -198,8 +199,13 @@ class _Build:
     def _stage(self, planned: ast.PlannedStage, maker: LayerMaker) -> StageResult:
         stage = planned.stage
         inherited = self._inherited(planned)
-        platform = planned.base.platform if isinstance(planned.base, ast.ImageOrigin | ast.ContextOrigin) else ""
-        scope = self._globals.scope(stage, environment=inherited.config.environment, platform=platform or None)
+        environment = inherited.config.environment
+        if isinstance(planned.base, ast.StageOrigin):
+            # Its ARGs go on too.
+            scope = self._scopes[planned.base.index].copy(environment=environment)
+        else:
+            scope = self._globals.scope(stage, environment=environment)
+        self._scopes[stage.index] = scope
         build = StageBuild(
             self._names[stage.index],
             planned,

@@ -104,7 +104,7 @@ class StageBuild:
 
     def text(self, one: ast.Instruction) -> str:
         """Return the ``created_by`` of an instruction."""
-        return created_by(one, self.config, self.scope.arguments)
+        return created_by(one, self.config, self.scope.declared)
 
     # -- kinds of instructions -----------------------------------------------------------------------------------------
 

@@ -121,11 +121,15 @@ class Instruction:
 
     :param keyword: its name as written.
     :param text: the whole of it: continuation lines joined, comments left out, variables not expanded.
+    :param comments: the comments right above it.
+    :param empty: where there is an empty line between its continued ones.
     """
 
     name: ClassVar[str] = ""
     keyword: Word
     text: Word
+    comments: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    empty: Place | None = field(default=None, repr=False, compare=False)
 
     @property
     def place(self) -> Place:

@@ -1,16 +1,28 @@
-"""Variables and quotes in a word (Dockerfile reference, "Environment replacement")."""
+"""Variables, quotes and escapes in a word (Dockerfile reference, "Environment replacement").
+
+The details are those of BuildKit: what a backslash does inside of which quotes, which forms of ``${}`` there are, and
+that words are split after variables are expanded.
+"""
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ._glob import PatternError, replaced, trimmed
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["Expander", "ExpansionError", "split_words"]
+__all__ = ["SPACES", "Expanded", "Expander", "ExpansionError"]
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?!-]")
+#: What Go's ``unicode.IsSpace`` says is one.
+SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+
+#: No string that a program gets can be longer (MAX_ARG_STRLEN, execve(2)); words that grow beyond it grow without end.
+_LONGEST = 128 << 10
+_DEEPEST = 40
+_SPECIAL = "@*#?-$!0"
 
 
 class ExpansionError(Exception):
@@ -24,43 +36,20 @@ class ExpansionError(Exception):
         self.offset = offset
 
 
-def split_words(text: str, escape: str, start: int = 0) -> list[tuple[int, int]]:
-    """Return where each word begins and ends: between blanks that are not quoted.
+@dataclass(slots=True)
+class Expanded:
+    """What a word is expanded to.
 
-    :param start: where to begin.
-    :raises ExpansionError: a quote does not end.
+    :param text: all of it.
+    :param words: its parts between blanks that were not quoted, with where each begins in the source.
+    :param used: the variables that were there.
+    :param missing: the variables that were not, and where they were asked for; without those that have a default.
     """
-    found = []
-    at, end = start, len(text)
-    while at < end:
-        if text[at].isspace():
-            at += 1
-            continue
-        begin, quote = at, ""
-        opened = at
-        while at < end:
-            char = text[at]
-            if char == escape and quote != "'":
-                at += 1
-            elif quote:
-                if char == quote:
-                    quote = ""
-            elif char in "\"'":
-                quote, opened = char, at
-            elif char == "$" and text[at + 1 : at + 2] == "{":
-                depth = 0
-                while at < end:
-                    depth += (text[at] == "{") - (text[at] == "}")
-                    if text[at] == "}" and not depth:
-                        break
-                    at += 1
-            elif char.isspace():
-                break
-            at += 1
-        if quote:
-            raise ExpansionError(f"the quote {quote} does not end: write another one", opened)
-        found.append((begin, min(at, end)))
-    return found
+
+    text: str = ""
+    words: list[tuple[str, int]] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+    missing: dict[str, int] = field(default_factory=dict)
 
 
 class Expander:
@@ -68,150 +57,253 @@ class Expander:
 
     :param look: the variables.
     :param escape: the escape character.
-    :param used: called with each name that is looked up.
+    :param quotes: whether quotes quote; else they are characters as all others.
+    :param raw: whether quotes and escapes stay as they are written.
+    :param keep: whether variables that are not set do.
     """
 
-    def __init__(self, look: Mapping[str, str], escape: str, used: Callable[[str], object] = lambda _: None) -> None:
+    def __init__(
+        self, look: Mapping[str, str], escape: str, *, quotes: bool = True, raw: bool = False, keep: bool = False
+    ) -> None:
         self._look = look
         self._escape = escape
-        self._used = used
-        self._text = ""
+        self._quotes = quotes
+        self._raw = raw
+        self._keep = keep
+        self._source = ""
         self._at = 0
+        self._depth = 0
+        self._result = Expanded()
 
-    def word(self, text: str) -> str:
-        """Return a word with variables expanded and quotes removed.
+    def expand(self, source: str) -> Expanded:
+        """Return what a word is expanded to.
 
         :raises ExpansionError: it cannot be.
         """
-        self._text, self._at = text, 0
-        return self._until("", quotes=True)
+        self._source, self._at, self._depth, self._result = source, 0, 0, Expanded()
+        words = _Words()
+        self._result.text = self._until("", self._raw, words)
+        self._result.words = words.all()
+        if len(self._result.text) > _LONGEST + len(source):
+            raise ExpansionError(f"it is longer than {_LONGEST >> 10} KiB after variables are expanded", 0)
+        return self._result
 
-    def document(self, text: str) -> str:
-        """Return a here-document with variables expanded; quotes stay."""
-        self._text, self._at = text, 0
-        return self._until("", quotes=False)
+    def text(self, source: str) -> str:
+        """Return what a word is expanded to, as one text."""
+        return self.expand(source).text
 
-    def _until(self, end: str, *, quotes: bool) -> str:
-        made = []
-        text = self._text
-        while self._at < len(text):
-            char = text[self._at]
-            if end and char in end:
-                break
-            if char == "'" and quotes:
-                close = text.find("'", self._at + 1)
-                if close < 0:
-                    raise ExpansionError("the quote ' does not end: write another one", self._at)
-                made.append(text[self._at + 1 : close])
-                self._at = close + 1
-            elif char == '"' and quotes:
-                made.append(self._double())
-            elif char == self._escape:
-                following = text[self._at + 1 : self._at + 2]
-                kept = "" if quotes or following in ("$", self._escape) else char
-                made.append(kept + following)
-                self._at += 2
-            elif char == "$":
-                made.append(self._variable())
-            else:
-                made.append(char)
-                self._at += 1
-        return "".join(made)
+    def _peek(self) -> str:
+        return self._source[self._at : self._at + 1]
 
-    def _double(self) -> str:
-        opened = self._at
-        self._at += 1
+    def _until(self, stop: str, raw: bool, words: _Words | None = None) -> str:
         made: list[str] = []
-        text = self._text
-        while self._at < len(text):
-            char = text[self._at]
-            if char == '"':
+        source, size = self._source, len(self._source)
+        while self._at < size:
+            start, char = self._at, source[self._at]
+            if char == stop:
                 self._at += 1
                 return "".join(made)
-            if char == self._escape and text[self._at + 1 : self._at + 2] in ('"', "$", self._escape):
-                made.append(text[self._at + 1])
-                self._at += 2
+            quoted = True
+            if char == "'" and self._quotes:
+                part = self._single()
+            elif char == '"' and self._quotes:
+                part = self._double(raw)
             elif char == "$":
-                made.append(self._variable())
+                part, quoted = self._dollar(raw), False
+            elif char == "<" and self._quotes and words is not None:
+                part = self._heredoc()
+            elif char == self._escape:
+                self._at += 2
+                # An escape character at the end is left out.
+                part = source[start : self._at] if raw else source[start + 1 : self._at]
             else:
-                made.append(char)
                 self._at += 1
-        raise ExpansionError('the quote " does not end: write another one', opened)
+                part, quoted = char, False
+            made.append(part)
+            if words is not None:
+                words.add(part, start, quoted=quoted)
+        if stop:
+            raise ExpansionError(f"there is no {stop} that ends it", self._at)
+        return "".join(made)
 
-    def _value(self, name: str) -> str | None:
-        self._used(name)
-        return self._look.get(name)
-
-    def _variable(self) -> str:
-        text, start = self._text, self._at
+    def _heredoc(self) -> str:
+        start = self._at
         self._at += 1
-        if text[self._at : self._at + 1] != "{":
-            found = _NAME.match(text, self._at)
-            if found is None:
-                return "$"
-            self._at = found.end()
-            return self._value(found[0]) or ""
+        if self._peek() != "<":
+            return "<"
         self._at += 1
-        found = _NAME.match(text, self._at)
-        if found is None:
-            raise ExpansionError("there is no name after ${: write ${NAME}", start)
-        name = found[0]
-        self._at = found.end()
-        value = self._value(name)
-        if text[self._at : self._at + 1] == "}":
+        while self._peek() and self._peek() in SPACES:
             self._at += 1
-            return value or ""
-        made = self._modified(name, value, start)
-        if text[self._at : self._at + 1] != "}":
-            raise ExpansionError("${ does not end: write } after it", start)
-        self._at += 1
-        return made
+        return self._source[start : self._at]
 
-    def _modified(self, name: str, value: str | None, start: int) -> str:
-        text = self._text
-        operator = text[self._at : self._at + 1]
+    def _single(self) -> str:
+        start = self._at
+        end = self._source.find("'", start + 1)
+        if end < 0:
+            raise ExpansionError("the quote ' does not end: write another one, or escape it", start)
+        self._at = end + 1
+        return self._source[start : end + 1] if self._raw else self._source[start + 1 : end]
+
+    def _double(self, raw: bool) -> str:
+        start, source = self._at, self._source
+        self._at += 1
+        made = ['"'] if self._raw else []
+        while self._at < len(source):
+            char = source[self._at]
+            if char == "$":
+                made.append(self._dollar(raw))
+                continue
+            self._at += 1
+            if char == '"':
+                return "".join([*made, '"'] if self._raw else made)
+            if char == self._escape:
+                following = self._peek()
+                if raw:
+                    made.append(char)
+                if not following:
+                    break
+                if following in ('"', "$", self._escape):
+                    char = following
+                    self._at += 1
+                elif raw:
+                    continue
+            made.append(char)
+        raise ExpansionError('the quote " does not end: write another one, or escape it', start)
+
+    def _name(self) -> str:
+        source, start = self._source, self._at
+        at = start
+        if at < len(source) and source[at].isdigit():
+            while at < len(source) and source[at].isdigit():
+                at += 1
+        elif at < len(source) and source[at] in _SPECIAL:
+            at += 1
+        else:
+            while at < len(source) and (source[at].isalnum() or source[at] == "_"):
+                at += 1
+        self._at = at
+        return source[start:at]
+
+    def _value(self, name: str, at: int, *, needed: bool = True) -> str | None:
+        value = self._look.get(name)
+        if value is not None:
+            self._result.used.add(name)
+        elif needed:
+            self._result.missing.setdefault(name, at)
+        return value
+
+    def _dollar(self, raw: bool) -> str:
+        start = self._at
+        self._at += 1
+        if self._peek() != "{":
+            name = self._name()
+            if not name:
+                return "$"
+            value = self._value(name, start)
+            return f"${name}" if value is None and self._keep else value or ""
+        self._at += 1
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise ExpansionError(f"more than {_DEEPEST} ${{ in each other", start)
+        try:
+            return self._braces(start, raw)
+        finally:
+            self._depth -= 1
+
+    def _braces(self, start: int, raw: bool) -> str:
+        if not self._peek():
+            raise ExpansionError("${ does not end: write } after the name", start)
+        if self._peek() in "{}:":
+            raise ExpansionError("there is no name after ${: write ${NAME}", start)
+        name = self._name()
+        operator = self._peek()
+        self._at += 1
+        if not operator:
+            raise ExpansionError("${ does not end: write } after the name", start)
+        if operator == "}":
+            value = self._value(name, start)
+            return f"${{{name}}}" if value is None and self._keep else value or ""
+        if operator == "/":
+            return self._replaced(name, start)
         colon = operator == ":"
         if colon:
+            operator = self._peek()
             self._at += 1
-            operator = text[self._at : self._at + 1]
-        if operator in ("-", "+", "?") and operator:
-            self._at += 1
-            word = self._until("}", quotes=True)
-            there = bool(value) if colon else value is not None
-            if operator == "-":
-                return (value or "") if there else word
-            if operator == "+":
-                return word if there else ""
-            if not there:
-                raise ExpansionError(f"{name}: {word or 'it is not set'}", start)
-            return value or ""
-        if colon or operator not in ("#", "%", "/"):
-            raise ExpansionError(f"${{{name}{operator} is no form that is known: see ${{NAME:-default}}", start)
-        self._at += 1
-        twice = text[self._at : self._at + 1] == operator
-        self._at += twice
-        if operator == "/":
-            pattern = self._until("/}", quotes=True)
-            new = ""
-            if text[self._at : self._at + 1] == "/":
-                self._at += 1
-                new = self._until("}", quotes=True)
-            expression = re.compile(_glob(pattern, greedy=True), re.DOTALL)
-            return expression.sub(lambda _: new, value or "", count=0 if twice else 1) if pattern else value or ""
-        pattern = self._until("}", quotes=True)
-        return _trimmed(value or "", pattern, front=operator == "#", longest=bool(twice))
+        if not name:
+            raise ExpansionError("there is no name after ${: write ${NAME}", start)
+        if not operator or operator not in "-+?#%" or (colon and operator in "#%"):
+            shown = f"${{{name}{':' if colon else ''}{operator}"
+            raise ExpansionError(f"{shown} is no form that there is: see -, +, ?, #, % and / in the reference", start)
+        pattern = operator in "#%"
+        word = self._rest("}", raw=pattern, start=start)
+        value = self._value(name, start, needed=pattern)
+        if value is None and self._keep:
+            return self._source[start : self._at]
+        if pattern:
+            longest = word.startswith(operator)
+            return self._pattern(start, value or "", word[longest:], front=operator == "#", longest=longest)
+        there = value is not None and not (colon and not value)
+        if operator == "-":
+            return (value or "") if there else word
+        if operator == "+":
+            return word if there else ""
+        if not there:
+            raise ExpansionError(f"{name}: {word or ('it is empty' if value is not None else 'it is not set')}", start)
+        return value or ""
+
+    def _rest(self, stop: str, *, raw: bool, start: int) -> str:
+        try:
+            return self._until(stop, raw)
+        except ExpansionError as error:
+            if error.offset < len(self._source):
+                raise
+            raise ExpansionError(f"${{ does not end: there is no {stop}", start) from None
+
+    def _replaced(self, name: str, start: int) -> str:
+        everywhere = self._peek() == "/"
+        self._at += everywhere
+        pattern = self._rest("/", raw=True, start=start)
+        new = self._rest("}", raw=True, start=start)
+        value = self._value(name, start)
+        if value is None and self._keep:
+            return self._source[start : self._at]
+        try:
+            return replaced(value or "", pattern, new, everywhere=everywhere)
+        except PatternError as error:
+            raise ExpansionError(str(error), start) from None
+
+    def _pattern(self, start: int, value: str, pattern: str, *, front: bool, longest: bool) -> str:
+        try:
+            return trimmed(value, pattern, front=front, longest=longest)
+        except PatternError as error:
+            raise ExpansionError(str(error), start) from None
 
 
-def _glob(pattern: str, *, greedy: bool) -> str:
-    many = ".*" if greedy else ".*?"
-    return "".join(many if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
+class _Words:
+    """Splits at blanks that are not quoted, while a word is being expanded."""
 
+    def __init__(self) -> None:
+        self._done: list[tuple[str, int]] = []
+        self._open: list[str] = []
+        self._start = 0
 
-def _trimmed(value: str, pattern: str, *, front: bool, longest: bool) -> str:
-    expression = re.compile(_glob(pattern, greedy=longest), re.DOTALL)
-    ends = range(len(value) + 1)
-    for size in reversed(ends) if longest else ends:
-        part = value[:size] if front else value[len(value) - size :]
-        if expression.fullmatch(part):
-            return value[size:] if front else value[: len(value) - size]
-    return value
+    def add(self, text: str, start: int, *, quoted: bool) -> None:
+        if not self._open:
+            self._start = start
+        if quoted or len(text) == 1:
+            if not quoted and text in SPACES:
+                self._close()
+            else:
+                self._open.append(text)
+            return
+        for char in text:
+            self.add(char, start, quoted=False)
+
+    def _close(self) -> None:
+        if any(self._open):
+            self._done.append(("".join(self._open), self._start))
+        self._open = []
+
+    def all(self) -> list[tuple[str, int]]:
+        self._close()
+        return self._done

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from ... import errors
+from ...image import Platform
 from . import _ast as ast
 from ._expand import Expander, ExpansionError
 from ._scope import PREDEFINED, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from ._ast import Dockerfile, From, Stage
     from ._place import Word
@@ -24,7 +26,7 @@ class Globals:
     :param build_args: what the caller gives for ARGs.
     :param platform: what is built for, as ``linux/arm64``.
     :param build_platform: what is built on; ``None`` for the same.
-    :param target: the target stage's name, for ``TARGETSTAGE``; ``None`` for ``default``.
+    :param target: the target stage's name, for ``TARGETSTAGE``; ``None`` for the last one's.
     :raises DockerfileError: an ARG before the first FROM cannot be expanded.
     """
 
@@ -42,8 +44,9 @@ class Globals:
         self._platforms = {
             **_platform("TARGET", platform),
             **_platform("BUILD", build_platform or platform),
-            "TARGETSTAGE": target or "default",
+            "TARGETSTAGE": target or dockerfile.stages[-1].name or "default",
         }
+        self._platforms |= {name: value for name, value in self._given.items() if name in self._platforms}
         self._values: dict[str, str] = dict(self._platforms)
         for one in dockerfile.arguments:
             for argument in one.arguments:
@@ -58,7 +61,7 @@ class Globals:
 
     def _word(self, word: Word) -> Word:
         try:
-            return word.with_text(Expander(self._values, self._dockerfile.directives.escape).word(str(word)))
+            return word.with_text(Expander(self._values, self._dockerfile.directives.escape).text(word))
         except ExpansionError as error:
             raise self._dockerfile.source.error(word.at(error.offset), str(error)) from None
 
@@ -73,23 +76,42 @@ class Globals:
                 stage.base.image.place,
                 f"the base's name is empty after {stage.base.image} was expanded: set it with an ARG before the FROM",
             )
-        platform = stage.base.platform
-        return dataclasses.replace(stage.base, image=image, platform=None if platform is None else self._word(platform))
+        written = stage.base.platform
+        platform = None if written is None else self._word(written)
+        if platform is not None:
+            try:
+                Platform.parse(platform)
+            except errors.ImageReferenceError as error:
+                raise self._dockerfile.source.error(platform.place, str(error)) from None
+        return dataclasses.replace(stage.base, image=image, platform=platform)
 
-    def scope(self, stage: Stage, *, environment: Mapping[str, str], platform: str | None = None) -> Scope:
-        """Return a stage's variables as they are at its beginning.
+    def scope(
+        self,
+        stage: Stage,
+        *,
+        environment: Mapping[str, str],
+        missing: Callable[[Word, str, int], object] = lambda *_: None,
+    ) -> Scope:
+        """Return a stage's variables as they are at its beginning, where its base is no stage.
+
+        A stage that begins with another inherits its ARGs too: take a :meth:`Scope.copy` of that one's.
 
         :param environment: that of its base.
-        :param platform: of its base, where FROM asks for another than the target's.
+        :param missing: called with each word, name and offset where a variable is asked for that there is not.
         """
         source, escape = self._dockerfile.source, self._dockerfile.directives.escape
-        return Scope(source, escape, environment, self._given, self._values)
+        return Scope(source, escape, environment, self._given, self._values, missing)
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        """What FROM can use: the ARGs before the first one, and those of the platforms."""
+        return dict(self._values)
 
     @property
     def unused(self) -> list[str]:
         """The names among ``build_args`` that no ARG of the Dockerfile declares, sorted."""
         declared = {str(argument.name) for one in self._all() for argument in one.arguments}
-        known = declared | PREDEFINED | {"SOURCE_DATE_EPOCH", "BUILDKIT_SYNTAX"}
+        known = declared | PREDEFINED | set(self._platforms) | {"SOURCE_DATE_EPOCH", "BUILDKIT_SYNTAX"}
         return sorted(set(self._given) - known)
 
     def _all(self) -> Iterator[ast.Arg]:
@@ -106,6 +128,7 @@ def _platform(prefix: str, text: str) -> dict[str, str]:
     return {
         f"{prefix}PLATFORM": text,
         f"{prefix}OS": parts[0],
+        f"{prefix}OSVERSION": "",
         f"{prefix}ARCH": parts[1],
         f"{prefix}VARIANT": parts[2],
     }

@@ -1,4 +1,4 @@
-"""From a Dockerfile's text to logical lines: directives, comments, continuations and here-documents."""
+"""From a Dockerfile's text to logical lines: comments, continuations and here-documents."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ._ast import Check, Directives, Heredoc
-from ._place import Line, Place, Source
+from ._ast import Heredoc
+from ._expand import SPACES, Expander, ExpansionError
+from ._place import Line, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from ._place import Source, Word
 
-__all__ = ["Logical", "read_directives", "read_lines"]
+__all__ = ["BLANKS", "Lines", "Logical", "heredoc_at"]
 
-_DIRECTIVE = re.compile(r"\s*#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.*?)\s*$")
-_HEREDOC = re.compile(r"(?<![<\S])(\d*)<<(-?)([\"']?)([a-zA-Z_][\w.-]*)\3(?=$|[\s;&|)>])")
-_WITH_DOCUMENTS = ("RUN", "COPY", "ADD")
+#: What separates the words of an instruction.
+BLANKS = re.compile(r"[\t\v\f\r ]+")
+
+_HEREDOC = re.compile(r"(\d*)<<(-?)\s*([^<]*)", re.DOTALL)
+_TABS = re.compile(r"^\t+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,121 +27,137 @@ class Logical:
     """One instruction's line.
 
     :param line: its text, joined.
-    :param heredocs: the here-documents that follow it.
+    :param lines: where its here-documents are read from.
+    :param comments: the comments right above it.
+    :param empty: where an empty line stands between continued ones.
     """
 
     line: Line
-    heredocs: tuple[Heredoc, ...]
+    lines: Lines
+    comments: tuple[str, ...] = ()
+    empty: Place | None = None
 
 
-def read_directives(source: Source) -> tuple[Directives, int]:
-    """Return the parser directives, and how many lines they take (Dockerfile reference, "Parser directives").
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What opens a here-document: ``<<NAME`` and its like."""
 
-    :raises DockerfileError: one is there twice, or has a value that none can have.
+    name: str
+    expand: bool
+    chomp: bool
+    descriptor: int
+    offset: int
+
+
+class Lines:
+    """The physical lines of a Dockerfile, read from the top.
+
+    :param escape: the escape character.
+    :param at: how many of them were read.
     """
-    escape, syntax, check = "\\", None, Check()
-    seen: set[str] = set()
-    count = 0
-    for count, text in enumerate(source.lines):
-        found = _DIRECTIVE.match(text)
-        if found is None or found[1].lower() not in ("syntax", "escape", "check"):
-            break
-        name, value = found[1].lower(), found[2]
-        place = Place(count + 1, found.start(2) + 1)
-        if name in seen:
-            raise source.error(place, f"the directive {name} is there twice: leave one out")
-        seen.add(name)
-        line = Line(text, [0], [Place(count + 1, 1)], last=count + 1)
-        if name == "escape":
-            if value not in ("\\", "`"):
-                raise source.error(place, f"{value[:20]!r} is no escape character: take \\ or `")
-            escape = value
-        elif name == "syntax":
-            syntax = line.word(found.start(2), found.end(2))
-        else:
-            check = _check(source, place, value)
-    else:
-        count = len(source.lines)
-    return Directives(escape, syntax, check), count
 
+    def __init__(self, source: Source, escape: str, at: int = 0) -> None:
+        self._source = source
+        self._escape = escape
+        self._at = at
+        mark = re.escape(escape)
+        self._goes_on = re.compile(rf"(?<!{mark}){mark}[ \t]*$")
 
-def _check(source: Source, place: Place, value: str) -> Check:
-    told: dict[str, str] = {}
-    for part in value.split(";"):
-        name, equals, text = part.strip().partition("=")
-        if part.strip() and (not equals or name not in ("skip", "error", "experimental")):
-            raise source.error(place, f"{part.strip()[:40]!r} is nothing to check: say skip=RULE,... or error=true")
-        told[name] = text
-    if told.get("error", "false").lower() not in ("true", "false"):
-        raise source.error(place, "error is true or false")
-    skip = frozenset(one.strip() for one in told.get("skip", "").split(",") if one.strip())
-    more = frozenset(one.strip() for one in told.get("experimental", "").split(",") if one.strip())
-    return Check(skip - {"all"}, "all" in skip, told.get("error", "").lower() == "true", more - {"all"}, "all" in more)
+    def next(self) -> Logical | None:
+        """Return the next logical line; ``None`` at the end."""
+        comments: list[str] = []
+        while self._at < len(self._source.lines):
+            text = self._source.lines[self._at].rstrip("\r")
+            bare = text.lstrip(SPACES)
+            self._at += 1
+            if bare.startswith("#"):
+                comments.append(bare[1:].strip(SPACES))
+            elif not bare:
+                comments.clear()
+            else:
+                return self._logical(bare, len(text) - len(bare), tuple(comments))
+        return None
 
-
-def read_lines(source: Source, escape: str, start: int) -> list[Logical]:
-    """Return the logical lines.
-
-    :param start: how many physical lines were read.
-    :raises DockerfileError: a here-document does not end.
-    """
-    lines = source.lines
-    found: list[Logical] = []
-    at = start
-    while at < len(lines):
-        if not lines[at].strip() or lines[at].lstrip().startswith("#"):
-            at += 1
-            continue
-        line, at = _join(lines, escape, at)
-        heredocs: tuple[Heredoc, ...] = ()
-        if line.text.split(None, 1)[0].upper() in _WITH_DOCUMENTS and "<<" in line.text:
-            heredocs, at = _documents(source, line, at)
-        found.append(Logical(line, heredocs))
-    return found
-
-
-def _join(lines: Sequence[str], escape: str, at: int) -> tuple[Line, int]:
-    text = ""
-    starts: list[int] = []
-    places: list[Place] = []
-    while True:
-        raw = lines[at]
-        at += 1
-        lead = len(raw) - len(raw.lstrip()) if not starts else 0
-        part = raw[lead:]
-        stripped = part.rstrip()
-        goes_on = stripped.endswith(escape) and not stripped.endswith(escape * 2)
-        starts.append(len(text))
-        places.append(Place(at, lead + 1))
-        text += stripped[:-1] if goes_on else stripped
-        if not goes_on:
-            break
-        while at < len(lines) and (not lines[at].strip() or lines[at].lstrip().startswith("#")):
-            at += 1
-        if at >= len(lines):
-            break
-    return Line(text.rstrip(), starts, places, last=at), at
-
-
-def _documents(source: Source, line: Line, at: int) -> tuple[tuple[Heredoc, ...], int]:
-    lines = source.lines
-    found = []
-    for match in _HEREDOC.finditer(line.text):
-        chomp, name = bool(match[2]), match[4]
-        body: list[str] = []
-        first = at + 1
+    def _logical(self, first: str, indent: int, comments: tuple[str, ...]) -> Logical:
+        lines = self._source.lines
+        starts, places, parts = [0], [Place(self._at, indent + 1)], []
+        empty: Place | None = None
+        size = 0
+        text = first
         while True:
-            if at >= len(lines):
-                where = line.place(match.start())
-                raise source.error(where, f"the here-document {name} does not end: write {name} in a line of its own")
-            text = lines[at]
-            at += 1
-            if (text.lstrip("\t") if chomp else text) == name:
+            end = self._goes_on.search(text)
+            parts.append(text if end is None else text[: end.start()])
+            size += len(parts[-1])
+            if end is None:
                 break
-            body.append(text)
-        written = "".join(f"{one}\n" for one in body)
-        shown = "".join(f"{one.lstrip(chr(9))}\n" for one in body) if chomp else written
-        word = line.word(match.start(4), match.end(4))
-        number = int(match[1] or 0)
-        found.append(Heredoc(word, shown, not match[3], Place(first, 1), chomp, written, number))
-    return tuple(found), at
+            while self._at < len(lines):
+                text = lines[self._at].rstrip("\r")
+                bare = text.lstrip(SPACES)
+                self._at += 1
+                if bare and not bare.startswith("#"):
+                    break
+                if not bare and empty is None:
+                    empty = Place(self._at, 1)
+            else:
+                break
+            starts.append(size)
+            places.append(Place(self._at, 1))
+        return Logical(Line("".join(parts), starts, places, last=self._at), self, comments, empty)
+
+    def heredocs(self, rest: Word) -> tuple[Heredoc, ...]:
+        """Read the here-documents that an instruction opens.
+
+        :param rest: what comes after its name and flags.
+        :raises DockerfileError: one does not end.
+        """
+        if "<<" not in rest:
+            return ()
+        try:
+            words = Expander({}, "\\", raw=True, keep=True).expand(rest).words
+        except ExpansionError:
+            # What the shell may understand all the same; here-documents are then its own affair, as in BuildKit.
+            return ()
+        openings = [(offset, opening) for word, offset in words if (opening := heredoc_at(word)) is not None]
+        return tuple(self._document(rest, offset, opening) for offset, opening in openings)
+
+    def _document(self, rest: Word, offset: int, opening: Opening) -> Heredoc:
+        lines = self._source.lines
+        first = self._at
+        while self._at < len(lines):
+            text = lines[self._at].rstrip("\r")
+            self._at += 1
+            if (text.lstrip("\t") if opening.chomp else text) == opening.name:
+                written = "".join(f"{line}\n" for line in lines[first : self._at - 1])
+                self._source.check(first + 1, self._at)
+                return Heredoc(
+                    rest.part(offset + opening.offset, len(rest)).with_text(opening.name),
+                    _TABS.sub("", written) if opening.chomp else written,
+                    opening.expand,
+                    Place(first + 1, 1),
+                    opening.chomp,
+                    written,
+                    opening.descriptor,
+                )
+        raise self._source.error(
+            rest.at(offset),
+            f"the here-document {opening.name[:50]} does not end: write {opening.name[:50]} in a line of its own",
+        )
+
+
+def heredoc_at(word: str) -> Opening | None:
+    """Return what a word opens, where it opens a here-document.
+
+    Its name is one word; quotes around a part of it keep variables in the document from being expanded.
+    """
+    found = _HEREDOC.fullmatch(word)
+    if found is None:
+        return None
+    try:
+        words = Expander({}, "\\", keep=True).expand(found[3]).words
+    except ExpansionError:
+        return None
+    if len(words) != 1:
+        return None
+    escaped = found[3].replace("\\'", "").replace('\\"', "")
+    quoted = "'" in escaped or '"' in escaped
+    return Opening(words[0][0], not quoted, bool(found[2]), int(found[1] or 0) % (1 << 32), found.start(3))

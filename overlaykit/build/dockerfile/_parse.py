@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import TYPE_CHECKING
 
 from . import _ast as ast
+from ._directives import read_directives
 from ._instructions import Reader
-from ._lines import read_directives, read_lines
+from ._lines import Lines
 from ._place import Place, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ._ast import Dockerfile, Instruction
 
 __all__ = ["parse", "parse_triggers"]
 
+_OTHER_ENCODINGS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
 
 def parse(text: str | bytes, *, name: str = "Dockerfile") -> Dockerfile:
     """Parse a Dockerfile (BuildKit's Dockerfile reference).
 
-    :param text: its text; bytes are UTF-8.
+    :param text: its text; bytes are UTF-8, with or without a byte order mark. What is none in comments is no error.
     :param name: what errors call it.
     :raises DockerfileError: it is none.
     """
     if isinstance(text, bytes):
-        raw = text
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            line = raw.count(b"\n", 0, error.start) + 1
-            raise Source(name, []).error(Place(line, 1), "this is no UTF-8: save the file as UTF-8") from None
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    source = Source(name, text.split("\n"))
+        if text.startswith(_OTHER_ENCODINGS):
+            raise Source(name, [""]).error(Place(1, 1), "this is UTF-16: save the file as UTF-8")
+        text = text.decode("utf-8", "surrogateescape")
+    source = Source(name, text.removeprefix("\ufeff").split("\n"))
     directives, start = read_directives(source)
-    reader = Reader(source, directives.escape)
     arguments: list[ast.Arg] = []
     stages: list[tuple[ast.From, list[Instruction]]] = []
-    for logical in read_lines(source, directives.escape, start):
-        one = reader.read(logical)
+    for one in _instructions(source, directives.escape, start):
         if isinstance(one, ast.From):
             stages.append((one, []))
         elif stages:
@@ -46,10 +44,9 @@ def parse(text: str | bytes, *, name: str = "Dockerfile") -> Dockerfile:
         elif isinstance(one, ast.Arg):
             arguments.append(one)
         else:
-            raise source.error(one.place, f"{one.name} before the first FROM: only ARG may be there")
+            raise source.error(one.place, f"{one.name} stands before the first FROM: only ARG may")
     if not stages:
         raise source.error(Place(1, 1), "there is no FROM: begin with FROM IMAGE or FROM scratch")
-    _check_names(source, [base for base, _ in stages])
     return ast.Dockerfile(
         source,
         directives,
@@ -58,13 +55,10 @@ def parse(text: str | bytes, *, name: str = "Dockerfile") -> Dockerfile:
     )
 
 
-def _check_names(source: Source, bases: Sequence[ast.From]) -> None:
-    seen: set[str] = set()
-    for base in bases:
-        if base.alias is not None:
-            if base.alias.lower() in seen:
-                raise source.error(base.alias.place, f"there are two stages {base.alias}: rename one")
-            seen.add(base.alias.lower())
+def _instructions(source: Source, escape: str, start: int) -> Iterator[Instruction]:
+    lines, reader = Lines(source, escape, start), Reader(source, escape)
+    while (logical := lines.next()) is not None:
+        yield reader.read(logical)
 
 
 def parse_triggers(triggers: Sequence[str], *, image: str) -> tuple[Instruction, ...]:
@@ -76,9 +70,10 @@ def parse_triggers(triggers: Sequence[str], *, image: str) -> tuple[Instruction,
     found = []
     for trigger in triggers:
         source = Source(f"ONBUILD of {image}", trigger.split("\n"))
-        for logical in read_lines(source, "\\", 0):
-            one = Reader(source, "\\").read(logical)
-            if isinstance(one, ast.From | ast.Onbuild | ast.Maintainer):
-                raise source.error(one.place, f"{one.name} is not allowed as a trigger of ONBUILD")
-            found.append(one)
+        several = list(_instructions(source, "\\", 0))
+        if len(several) != 1:
+            raise source.error(Place(1, 1), f"a trigger is one instruction, not {len(several)}: build {image} again")
+        if isinstance(several[0], ast.From | ast.Onbuild | ast.Maintainer):
+            raise source.error(several[0].place, f"{several[0].name} is not allowed as a trigger of ONBUILD")
+        found += several
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["Line", "Place", "Source", "Word"]
+
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,7 +33,7 @@ class Source:
     """The text of a Dockerfile, to show lines of it.
 
     :param name: what errors call the file.
-    :param lines: its lines, without their ends.
+    :param lines: its lines, without their line feeds.
     """
 
     __slots__ = ("lines", "name")
@@ -44,8 +47,25 @@ class Source:
 
         :param message: what is wrong, and the way out.
         """
-        shown = self.lines[place.line - 1] if place.line <= len(self.lines) else ""
+        shown = self.lines[place.line - 1].rstrip("\r") if place.line <= len(self.lines) else ""
+        # Bytes that are no UTF-8 are kept as half surrogate pairs, which nothing can show.
+        shown = shown.encode("utf-8", "replace").decode("utf-8")
+        # What is quoted from the file must not break the line.
+        message = "".join(char if char.isprintable() else "?" for char in message)
         return errors.DockerfileError(message, file=self.name, line=place.line, column=place.column, source=shown)
+
+    def check(self, first: int, last: int) -> None:
+        """See that lines are text.
+
+        :param first: the first one's number.
+        :param last: the last one's.
+        :raises DockerfileError: one has what is no UTF-8, or a NUL.
+        """
+        for number in range(first, last + 1):
+            found = _NO_TEXT.search(self.lines[number - 1])
+            if found is not None:
+                what = "a NUL: remove it" if found[0] == "\0" else "not UTF-8: save the file as UTF-8"
+                raise self.error(Place(number, found.start() + 1), f"this is {what}")
 
 
 class Line:
@@ -104,6 +124,15 @@ class Word(str):
     def at(self, index: int) -> Place:
         """Return where one of its characters stands; right only while its text is what is written."""
         return self.line.place(self.offset + index)
+
+    def part(self, start: int, end: int) -> Word:
+        """Return a part of it, while its text is what is written."""
+        return Word(self[start:end], self.line, self.offset + start)
+
+    def trimmed(self, characters: str) -> Word:
+        """Return it without some characters at both ends."""
+        start = len(self) - len(self.lstrip(characters))
+        return self.part(start, len(self.rstrip(characters))) if start < len(self) else self.part(start, start)
 
     def with_text(self, text: str) -> Word:
         """Return a word at the same place with another text."""

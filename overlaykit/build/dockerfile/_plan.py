@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ._ast import Arg, Env, Run, Transfer
+from ... import errors
+from ...image import Reference
+from ._ast import Run, Transfer
+from ._flags import close
 from ._mounts import WrittenMount
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from ._ast import Dockerfile, Instruction, Stage
     from ._globals import Globals
@@ -66,7 +69,7 @@ class PlannedStage:
 
     :param stage: the stage.
     :param base: what it begins with.
-    :param origins: what each name after ``--from`` and ``--mount from=`` in it means, by the name, expanded.
+    :param origins: what each name after ``--from`` and ``--mount from=`` in it means, by the name.
     :param needs: the indexes of the stages that must be built before it.
     """
 
@@ -115,57 +118,57 @@ class _Planner:
         named: Collection[str],
         triggers: Mapping[int, Sequence[Instruction]],
     ) -> None:
+        self._source = dockerfile.source
         self._dockerfile = dockerfile
         self._globals = globals
         self._named = {name.lower(): name for name in named}
         self._triggers = triggers
+        # Of stages with one name the last counts, but for a FROM the last one before it.
         self._names = {stage.name: stage.index for stage in dockerfile.stages if stage.name}
-        self._done: dict[int, PlannedStage] = {}
+        self._bases: dict[int, Origin] = {}
+        self._origins: dict[int, dict[str, Origin]] = {}
+        self._needs: dict[int, dict[int, Word]] = {}
 
     def run(self, target: str | None) -> Plan:
         index = len(self._dockerfile.stages) - 1 if target is None else self._target(target)
-        self._visit(index, ())
-        return Plan(tuple(self._done.values()), index)
+        before: dict[str, int] = {}
+        for stage in self._dockerfile.stages:
+            self._look(stage, before)
+            if stage.name:
+                before[stage.name] = stage.index
+        self._refuse_cycles()
+        needed = self._needed(index)
+        self._refuse_later(needed)
+        return Plan(tuple(self._planned(one) for one in sorted(needed)), index)
 
     def _target(self, target: str) -> int:
         count = len(self._dockerfile.stages)
         if target.lower() in self._names:
             return self._names[target.lower()]
-        if target.isdecimal() and int(target) < count:
+        if target.isascii() and target.isdecimal() and len(target) < 10 and int(target) < count:
             return int(target)
-        there = ", ".join(stage.name for stage in self._dockerfile.stages if stage.name) or f"0 to {count - 1}"
+        names = ", ".join(self._names) or f"0 to {count - 1}"
+        hint = close(target, self._names) or f"; there is {names}"
         place = self._dockerfile.stages[-1].base.place
-        raise self._dockerfile.source.error(place, f"there is no stage {target[:50]!r} to build; there are: {there}")
+        raise self._source.error(place, f"there is no stage {target[:50]!r} to build{hint}")
 
-    def _visit(self, index: int, above: tuple[int, ...]) -> None:
-        if index in self._done:
-            return
-        stage = self._dockerfile.stages[index]
+    def _look(self, stage: Stage, before: Mapping[str, int]) -> None:
         base = self._globals.base(stage)
-        platform = "" if base.platform is None else str(base.platform)
-        earlier = {name: at for name, at in self._names.items() if at < index}
-        begins = self._origin(base.image, platform, earlier)
-        scope = self._globals.scope(stage, environment={})
+        begins = self._origin(base.image, "" if base.platform is None else str(base.platform), before)
         origins: dict[str, Origin] = {}
-        places = {}
-        for one in (*self._triggers.get(index, ()), *stage.instructions):
-            for word in _written(one):
-                name = scope.expand(word)
-                origins[name] = self._numbered(word, name, index)
-                places[name] = word
-            if isinstance(one, Arg | Env):
-                scope.resolve(one)
-        needs = {origin.index: places[name] for name, origin in origins.items() if isinstance(origin, StageOrigin)}
+        needs: dict[int, Word] = {}
         if isinstance(begins, StageOrigin):
             needs[begins.index] = stage.base.image
-        for need, word in needs.items():
-            if need == index or need in above:
-                shown = self._dockerfile.stages[need].name or str(need)
-                raise self._dockerfile.source.error(
-                    word.place, f"the stages need each other in a circle, by way of {shown}: copy from an earlier one"
-                )
-            self._visit(need, (*above, index))
-        self._done[index] = PlannedStage(stage, begins, origins, frozenset(needs))
+        for one in (*self._triggers.get(stage.index, ()), *stage.instructions):
+            for word in _written(one):
+                found = origins[str(word)] = self._numbered(word)
+                if isinstance(found, StageOrigin):
+                    needs.setdefault(found.index, word)
+        self._bases[stage.index], self._origins[stage.index], self._needs[stage.index] = begins, origins, needs
+
+    def _planned(self, index: int) -> PlannedStage:
+        stage = self._dockerfile.stages[index]
+        return PlannedStage(stage, self._bases[index], self._origins[index], frozenset(self._needs[index]))
 
     def _origin(self, word: Word, platform: str, names: Mapping[str, int]) -> Origin:
         name = word.lower()
@@ -175,19 +178,62 @@ class _Planner:
             return ScratchOrigin()
         if name in names:
             return StageOrigin(names[name])
+        try:
+            Reference.parse(word)
+        except errors.ImageReferenceError as error:
+            raise self._source.error(word.place, f"{error}{close(word, self._names)}") from None
         return ImageOrigin(str(word), platform)
 
-    def _numbered(self, word: Word, name: str, index: int) -> Origin:
-        """What follows ``--from``, which may also be a stage's number."""
-        if not name:
-            raise self._dockerfile.source.error(word.place, "it names nothing to copy from: set the variable")
-        if name.isdecimal() and name not in self._named:
-            if int(name) >= index:
-                raise self._dockerfile.source.error(
-                    word.place, f"there is no stage {name} before this one: they count from 0"
-                )
-            return StageOrigin(int(name))
-        return self._origin(word.with_text(name), "", self._names)
+    def _numbered(self, word: Word) -> Origin:
+        """Return what follows ``--from``, which may also be a stage's number."""
+        if not (word.isascii() and word.isdecimal()) or word in self._named:
+            return self._origin(word, "", self._names)
+        if len(word) > 9 or int(word) >= len(self._dockerfile.stages):
+            last = len(self._dockerfile.stages) - 1
+            raise self._source.error(word.place, f"there is no stage {word[:20]}: they count from 0 to {last}")
+        return StageOrigin(int(word))
+
+    def _refuse_cycles(self) -> None:
+        """Walk along the needs; who comes back to a stage that it is on the way from has gone in a circle."""
+        done: set[int] = set()
+        for start in self._needs:
+            way: dict[int, Iterator[tuple[int, Word]]] = {}
+            at: int | None = start
+            while at is not None:
+                if at not in way:
+                    way[at] = iter(self._needs[at].items())
+                for need, word in way[at]:
+                    if need in way:
+                        circle = [self._name(one) for one in [*way][[*way].index(need) :]] + [self._name(need)]
+                        raise self._source.error(
+                            word.place, f"stages need each other in a circle: {' needs '.join(circle)}; break it"
+                        )
+                    if need not in done:
+                        at = need
+                        break
+                else:
+                    done.add(at)
+                    del way[at]
+                    at = next(reversed(way), None)
+
+    def _needed(self, index: int) -> set[int]:
+        needed, left = {index}, [index]
+        while left:
+            new = set(self._needs[left.pop()]) - needed
+            needed |= new
+            left += new
+        return needed
+
+    def _refuse_later(self, needed: set[int]) -> None:
+        for index in sorted(needed):
+            for need, word in self._needs[index].items():
+                if need > index:
+                    raise self._source.error(
+                        word.place, f"the stage {self._name(need)} comes after this one: move it before it"
+                    )
+
+    def _name(self, index: int) -> str:
+        return self._dockerfile.stages[index].name or str(index)
 
 
 def _written(one: Instruction) -> list[Word]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections import ChainMap
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _ast as ast
-from ._expand import Expander, ExpansionError, split_words
-from ._mounts import WrittenMount, typed_mount
+from ._expand import Expander, ExpansionError
+from ._mount_options import typed_mount
+from ._mounts import WrittenMount
+from ._ports import ports_of
+from ._values import check_checksum, check_mode, check_owner, check_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ._place import Source, Word
 
@@ -24,8 +25,6 @@ PREDEFINED = frozenset(
     name for one in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY") for name in (one, one.lower())
 )
 """Arguments that a RUN sees without an ARG, and that no cache key has."""
-
-_PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
 
 
 class Scope:
@@ -42,13 +41,18 @@ class Scope:
         environment: Mapping[str, str],
         given: Mapping[str, str],
         outer: Mapping[str, str],
+        missing: Callable[[Word, str, int], object] = lambda *_: None,
     ) -> None:
         self._source = source
         self._escape = escape
         self._given = given
         self._outer = outer
+        self._missing = missing
         self._env = dict(environment)
-        self._args: dict[str, str] = {}
+        #: What the last of ENV and ARG says that set it; and the names that ARG declared, with ``None`` for no value.
+        self._all = dict(environment)
+        self._declared: dict[str, str | None] = {}
+        self._from_args: set[str] = set()
 
     def resolve(self, instruction: _I) -> _I:
         """Return an instruction with its variables expanded and its quotes removed, and take over what it sets.
@@ -76,27 +80,26 @@ class Scope:
             case ast.Transfer():
                 more: dict[str, Any] = {}
                 if isinstance(one, ast.Add):
-                    more["checksum"] = self._maybe(one.checksum)
+                    more["checksum"] = check_checksum(self._source, self._maybe(one.checksum))
                 return change(
                     one,
                     sources=tuple(self._word(word) for word in one.sources),
                     documents=tuple(self._document(document) for document in one.documents),
-                    target=self._filled(one.target, "target"),
-                    owner=self._maybe(one.owner),
-                    mode=self._maybe(one.mode),
+                    target=self._word(one.target),
+                    owner=check_owner(self._source, self._maybe(one.owner)),
+                    mode=check_mode(self._source, self._maybe(one.mode)),
                     exclude=tuple(self._word(word) for word in one.exclude),
-                    origin=self._maybe(one.origin),
                     **more,
                 )
             case ast.Env():
                 # All values are those from before the instruction.
-                pairs = tuple((self._name(name), self._value(value, one.legacy)) for name, value in one.pairs)
-                self._env.update((str(name), str(value)) for name, value in pairs)
+                pairs = self._pairs(one.pairs)
+                for name, value in pairs:
+                    self._env[str(name)] = self._all[str(name)] = str(value)
+                    self._from_args.discard(str(name))
                 return change(one, pairs=pairs)
             case ast.Label():
-                return change(
-                    one, pairs=tuple((self._name(name), self._value(value, one.legacy)) for name, value in one.pairs)
-                )
+                return change(one, pairs=self._pairs(one.pairs))
             case ast.Arg():
                 return change(one, arguments=tuple(self._argument(argument) for argument in one.arguments))
             case ast.Workdir():
@@ -108,19 +111,23 @@ class Scope:
             case ast.Volume():
                 return change(one, paths=tuple(self._filled(word, "path") for word in one.paths))
             case ast.Stopsignal():
-                return change(one, signal=self._signal(one.signal))
+                return change(one, signal=check_signal(self._source, self._filled(one.signal, "signal")))
         return one
 
     # -- words ---------------------------------------------------------------------------------------------------------
 
-    def _expander(self) -> Expander:
-        return Expander(ChainMap(self._env, self._args), self._escape)
-
     def _word(self, word: Word) -> Word:
         try:
-            return word.with_text(self._expander().word(str(word)))
+            made = Expander(self._all, self._escape).expand(word)
         except ExpansionError as error:
             raise self._source.error(word.at(error.offset), str(error)) from None
+        self._tell(word, made.missing)
+        return word.with_text(made.text)
+
+    def _tell(self, word: Word, missing: Mapping[str, int]) -> None:
+        for name, offset in missing.items():
+            if name not in self._declared:
+                self._missing(word, name, offset)
 
     def _maybe(self, word: Word | None) -> Word | None:
         return None if word is None else self._word(word)
@@ -131,62 +138,40 @@ class Scope:
             raise self._source.error(word.place, f"the {what} is empty after {word} was expanded: set the variable")
         return made
 
-    def _name(self, word: Word) -> Word:
-        made = self._word(word)
-        if not made:
-            raise self._source.error(word.place, "the name is empty: write NAME=VALUE")
-        return made
-
-    def _value(self, word: Word, legacy: bool) -> Word:
-        return self._word(word) if word or legacy else word
+    def _pairs(self, pairs: tuple[tuple[Word, Word], ...]) -> tuple[tuple[Word, Word], ...]:
+        return tuple((self._filled(name, "name"), self._word(value)) for name, value in pairs)
 
     def _document(self, document: ast.Heredoc) -> ast.Heredoc:
         if not document.expand:
             return document
+        # The escape character of a here-document is the backslash whatever the directive says, as in BuildKit.
         try:
-            return dataclasses.replace(document, body=self._expander().document(document.body))
+            made = Expander(self._all, "\\", quotes=False).expand(document.body)
         except ExpansionError as error:
-            raise self._source.error(document.place, str(error)) from None
+            line = document.place.line + document.body.count("\n", 0, error.offset)
+            raise self._source.error(dataclasses.replace(document.place, line=line), str(error)) from None
+        self._tell(document.name, made.missing)
+        return dataclasses.replace(document, body=made.text)
 
     def _argument(self, argument: ast.Argument) -> ast.Argument:
-        name = self._name(argument.name)
-        default = self._maybe(argument.default)
+        name = str(argument.name)
         value: str | None = self._given.get(name)
-        if value is None and default is not None:
-            value = str(default)
         if value is None:
-            value = self._outer.get(name)
+            value = self._outer.get(name) if argument.default is None else str(self._word(argument.default))
+        self._declared[name] = value
         if value is None:
-            self._args.pop(str(name), None)
-            return ast.Argument(name, None)
-        self._args[str(name)] = value
-        return ast.Argument(name, name.with_text(value))
+            return ast.Argument(argument.name, None)
+        self._all[name] = value
+        self._from_args.add(name)
+        return ast.Argument(argument.name, argument.name.with_text(value))
 
     def _ports(self, word: Word) -> list[Word]:
-        made = []
-        expanded = self._word(word)
-        for begin, end in split_words(str(expanded), self._escape):
-            text = expanded[begin:end]
-            found = _PORT.fullmatch(text)
-            first, last = (int(found[1]), int(found[2] or found[1])) if found is not None else (0, 0)
-            if found is None or not 1 <= first <= last <= 65535:
-                raise self._source.error(
-                    word.place, f"{text[:40]!r} is no port: write it as 80, 53/udp or 8000-8005/tcp"
-                )
-            protocol = (found[3] or "tcp").lower()
-            made += [expanded.with_text(f"{port}/{protocol}") for port in range(first, last + 1)]
-        return made
-
-    def _signal(self, word: Word) -> Word:
-        import signal
-
-        made = self._filled(word, "signal")
-        text = made.upper().removeprefix("SIG")
-        known = {one.name.removeprefix("SIG") for one in signal.Signals}
-        realtime = re.fullmatch(r"RTM(IN(\+\d+)?|AX(-\d+)?)", text)
-        if not (made.isdecimal() and 0 < int(made) <= 64) and text not in known and not realtime:
-            raise self._source.error(word.place, f"there is no signal {made[:40]!r}: write it as SIGTERM or 15")
-        return made
+        try:
+            made = Expander(self._all, self._escape).expand(word)
+        except ExpansionError as error:
+            raise self._source.error(word.at(error.offset), str(error)) from None
+        self._tell(word, made.missing)
+        return [word.with_text(port) for text, _ in made.words for port in ports_of(self._source, word.with_text(text))]
 
     # -- what there is -------------------------------------------------------------------------------------------------
 
@@ -197,20 +182,32 @@ class Scope:
 
     @property
     def arguments(self) -> Mapping[str, str]:
-        """The build arguments that a RUN sees as variables beside the environment, in order.
+        """The build arguments that a RUN sees as variables, over the environment.
 
-        Those that ARG declared and that have a value; predefined ones, such as ``HTTP_PROXY``, only where declared.
-        They belong to a RUN's cache key.
+        Those that ARG declared, that have a value, and that no ENV has set since: what comes later counts, as in
+        BuildKit. They belong to a RUN's cache key; predefined ones, such as ``HTTP_PROXY``, only where declared.
         """
-        return {name: value for name, value in self._args.items() if name not in self._env}
+        return {name: self._all[name] for name in self._declared if name in self._from_args}
+
+    @property
+    def declared(self) -> Mapping[str, str]:
+        """All that ARG declared, with the values that a RUN sees; ``""`` for none."""
+        return {name: self._all.get(name, value or "") for name, value in self._declared.items()}
 
     @property
     def hidden(self) -> Mapping[str, str]:
         """Predefined arguments that the caller gave and no ARG declared: a RUN sees them, its cache key does not."""
-        return {name: value for name, value in self._given.items() if name in PREDEFINED and name not in self._args}
+        return {name: value for name, value in self._given.items() if name in PREDEFINED and name not in self._declared}
 
-    def copy(self) -> Scope:
-        """Return one that goes on from here on its own."""
-        made = Scope(self._source, self._escape, self._env, self._given, self._outer)
-        made._args = dict(self._args)
+    def copy(self, *, environment: Mapping[str, str] | None = None) -> Scope:
+        """Return one that goes on from here on its own, as a stage does that begins with another.
+
+        :param environment: that of the stage; ``None`` for the same.
+        """
+        made = Scope(self._source, self._escape, self._env, self._given, self._outer, self._missing)
+        made._all, made._declared, made._from_args = dict(self._all), dict(self._declared), set(self._from_args)
+        for name, value in (environment or {}).items():
+            made._env[name] = value
+            if name not in made._from_args:
+                made._all[name] = value
         return made
