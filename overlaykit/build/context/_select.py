@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
+import difflib
+import errno
 import hashlib
 import os
 import posixpath
@@ -11,16 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ... import errors
+from ..patterns import Pattern, check_glob, has_magic, match_glob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ...tree import Tree
+    from ..patterns import Matched
     from ._ignore import Ignore
 
 __all__ = ["Entry", "content_digest", "select"]
 
-_MAGIC = frozenset("*?[")
 _CHUNK = 1 << 20
 
 
@@ -50,29 +52,36 @@ def select(
 ) -> list[list[Entry]]:
     """Find what sources name: a list for each path that they match, a directory's with all in it, sorted by names.
 
+    A pattern that matches nothing is no error where another source is there.
+
     :param ignore: what is not there at all, by paths from the root of the tree.
-    :param exclude: what is left out, by paths from each source.
-    :param parents: keep the directories of the sources, those before ``/./`` excepted.
+    :param exclude: what is left out, by paths from each source, and of a source that is a file by its name.
+    :param parents: keep the directories of the sources, those before ``/./`` excepted; ``**`` in a pattern is any
+        number of directories then.
     :raises BuildError: a source is not there, or outside the tree.
     """
     found = []
+    missing: errors.BuildError | None = None
     for written in sources:
         pivot, dot, rest = written.partition("/./")
         whole = f"{pivot}/{rest}" if parents and dot else written
-        base = _clean(pivot, written) if parents and dot else ""
+        base = _clean(pivot, written) if parents and dot else "."
         path = _clean(whole, written)
-        matches = sorted(_matches(tree, path, ignore)) if _MAGIC & set(path) else [path]
-        matches = [one for one in matches if one == "." or not ignore.matches(one) or _keeps(tree, one, ignore)]
+        magic = has_magic(path)
+        if not magic and ignore.matches(path) and not (ignore.may_keep_below(path) and tree.is_dir(path)):
+            raise _missing(tree, path, written, ignore)
+        matches = sorted(_matches(tree, path, ignore, deep=parents)) if magic else [path]
         if not matches:
-            raise _missing(written, ignore)
+            missing = missing or _missing(tree, path, written, ignore)
         for match in matches:
-            target = posixpath.relpath(match, base) if base not in ("", ".") else match
-            found.append(list(_below(tree, match, written, ignore, exclude, target if parents else None)))
+            if magic and exclude and exclude.matches(posixpath.basename(match)):
+                continue
+            above = _directories(tree, match, base) if parents else []
+            target = posixpath.relpath(match, base) if parents else None
+            found.append([*above, *_below(tree, match, written, ignore, exclude, target)])
+    if missing is not None and not found:
+        raise missing
     return found
-
-
-def _keeps(tree: Tree, path: str, ignore: Ignore) -> bool:
-    return ignore.keeps and tree.is_dir(path)
 
 
 def _clean(path: str, written: str) -> str:
@@ -85,63 +94,156 @@ def _clean(path: str, written: str) -> str:
     return cleaned
 
 
-def _missing(written: str, ignore: Ignore) -> errors.BuildError:
-    why = ", or .dockerignore leaves it out" if ignore else ""
-    return errors.BuildError(f"there is no {written[:200]!r} to copy{why}: check the path, which begins at the context")
+def _missing(tree: Tree, path: str, written: str, ignore: Ignore) -> errors.BuildError:
+    """Say why a source is not there."""
+    start = f"there is no {written[:200]!r} to copy"
+    reason = ignore.reason(path)
+    if reason is not None and tree.exists(path, follow_symlinks=False):
+        line = f", line {reason.line}" if reason.line else ""
+        return errors.BuildError(
+            f"{start}: {reason.text[:100]!r} of .dockerignore{line} leaves it out: keep it with a !"
+        )
+    if tree.is_symlink(path):
+        to = tree.readlink(path)
+        return errors.BuildError(
+            f"{start}: it is a symbolic link to {to[:200]!r}, which is not there in the context: copy the file into it"
+        )
+    above, name = posixpath.split(path)
+    if not has_magic(path) and tree.is_dir(above):
+        near = difflib.get_close_matches(name, sorted(tree.listdir(above))[:1000], 1)
+        if near:
+            return errors.BuildError(f"{start}: did you mean {posixpath.join(above, near[0])[:200]!r}?")
+    return errors.BuildError(f"{start}: check the path, which begins at the context")
 
 
-def _matches(tree: Tree, pattern: str, ignore: Ignore) -> Iterator[str]:
-    """Yield what a pattern matches, name by name as Go's ``filepath.Match`` does."""
-    paths = ["."]
-    for part in pattern.split("/"):
-        step = []
-        for path in paths:
-            if not _MAGIC & set(part):
-                if tree.exists(posixpath.join(path, part)):
-                    step.append(posixpath.normpath(posixpath.join(path, part)))
-            elif tree.is_dir(path):
-                names = [entry.name for entry in tree.scandir(path)]
-                fitting = fnmatch.filter(names, part.replace("[^", "[!"))
-                step += [posixpath.normpath(posixpath.join(path, name)) for name in fitting]
-        paths = step
-    for path in paths:
-        if not ignore.matches(path) or _keeps(tree, path, ignore):
-            yield path
+def _matches(tree: Tree, pattern: str, ignore: Ignore, *, deep: bool) -> Iterator[str]:
+    """Yield what a pattern matches; links in what it matches are not followed, those before its first sign are."""
+    parts = pattern.split("/")
+    first = next(index for index, part in enumerate(parts) if has_magic(part))
+    base = "/".join(parts[:first])
+    wanted = parts[first:]
+    for part in wanted:
+        check_glob(part)
+    if deep and "**" in pattern:
+        yield from _matches_deep(tree, base, Pattern("/".join(wanted)), ignore)
+        return
+    pending = [(base, 0)]
+    while pending:
+        above, depth = pending.pop()
+        if not tree.is_dir(above):
+            continue
+        for entry in tree.scandir(above):
+            if not match_glob(wanted[depth], entry.name):
+                continue
+            path = posixpath.join(above, entry.name)
+            directory = entry.format == stat.S_IFDIR
+            if depth + 1 < len(wanted):
+                if directory:
+                    pending.append((path, depth + 1))
+            elif not ignore.matches(path) or (directory and ignore.may_keep_below(path)):
+                yield path
+
+
+def _matches_deep(tree: Tree, base: str, pattern: Pattern, ignore: Ignore) -> Iterator[str]:
+    pending = [""]
+    while pending:
+        inside = pending.pop()
+        above = posixpath.join(base, inside)
+        if not tree.is_dir(above):
+            continue
+        for entry in tree.scandir(above):
+            relative = posixpath.join(inside, entry.name)
+            path = posixpath.join(base, relative)
+            directory = entry.format == stat.S_IFDIR
+            if ignore.matches(path) and not (directory and ignore.may_keep_below(path)):
+                continue
+            if pattern.matches(relative):
+                yield path
+            elif directory:
+                pending.append(relative)
+
+
+def _directories(tree: Tree, path: str, base: str) -> Iterator[Entry]:
+    """Yield the directories above a source that ``--parents`` keeps, with their own attributes."""
+    names = posixpath.relpath(posixpath.dirname(path) or ".", base).split("/")
+    for count in range(1, len(names) + 1):
+        target = "/".join(names[:count])
+        if target != ".":
+            source = posixpath.normpath(posixpath.join(base, target))
+            yield Entry(source, target, tree.stat(source))
 
 
 def _below(tree: Tree, path: str, written: str, ignore: Ignore, exclude: Ignore, kept: str | None) -> Iterator[Entry]:
     try:
         status = tree.stat(path)
     except OSError as error:
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise _missing(written, ignore) from error
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise _missing(tree, path, written, ignore) from error
         raise
     directory = stat.S_ISDIR(status.st_mode)
     name = posixpath.basename(path)
     target = ("" if directory else name) if kept is None else "" if kept == "." else kept
     if not directory:
-        if not (ignore and ignore.matches(path)) and not (exclude and exclude.matches(name)):
+        if not exclude.matches(name):
             yield Entry(path, target, status, named=True)
         return
     yield Entry(path, target, status, named=True)
-    pending = [(path, target, "")]
+    top = _Directory("" if path == "." else path, target, "", ignore.look(path)[1], None)
+    pending = [top]
     while pending:
-        above, goal, inside = pending.pop()
-        entries = sorted(tree.scandir(above), key=lambda one: one.name)
+        above = pending.pop()
         directories = []
-        for entry in entries:
-            source = posixpath.normpath(posixpath.join(above, entry.name))
-            relative = posixpath.join(inside, entry.name)
+        for entry in sorted(tree.scandir(above.source), key=lambda one: os.fsencode(one.name)):
+            source = posixpath.join(above.source, entry.name)
+            relative = posixpath.join(above.inside, entry.name)
+            ignored, ignores = ignore.step(source, above.ignores) if ignore else (False, None)
+            excluded, excludes = exclude.step(relative, above.excludes) if exclude else (False, None)
             is_directory = entry.format == stat.S_IFDIR
-            left_out = (ignore and ignore.matches(source)) or (exclude and exclude.matches(relative))
-            if left_out and not (is_directory and (ignore.keeps or exclude.keeps)):
+            left_out = ignored or excluded
+            if left_out and not (
+                is_directory
+                and (not ignored or ignore.may_keep_below(source))
+                and (not excluded or exclude.may_keep_below(relative))
+            ):
                 continue
-            new = posixpath.join(goal, entry.name)
+            new = posixpath.join(above.target, entry.name)
             if not left_out:
+                yield from above.brought_back(tree)
                 yield Entry(source, new, tree.lstat(source))
             if is_directory:
-                directories.append((source, new, relative))
+                directories.append(
+                    _Directory(
+                        source, new, relative, ignores, excludes, above if left_out or above.out else None, left_out
+                    )
+                )
         pending += reversed(directories)
+
+
+@dataclass(slots=True)
+class _Directory:
+    """A directory that is looked at.
+
+    :param inside: its path from the source.
+    :param ignores: which patterns match it.
+    :param above: the one it is in, where that may not have been told of yet.
+    :param out: whether it is left out, unless something in it is not.
+    """
+
+    source: str
+    target: str
+    inside: str
+    ignores: Matched | None
+    excludes: Matched | None
+    above: _Directory | None = None
+    out: bool = False
+
+    def brought_back(self, tree: Tree) -> Iterator[Entry]:
+        """Yield directories that are left out themselves but have something in them that is kept, once."""
+        if self.above is not None:
+            yield from self.above.brought_back(tree)
+        if self.out:
+            self.out = False
+            yield Entry(self.source, self.target, tree.lstat(self.source))
 
 
 def content_digest(tree: Tree, entries: Sequence[Sequence[Entry]], *, owners: bool) -> str:
