@@ -76,6 +76,7 @@ class _Build:
         )
         try:
             plan = self._plan()
+            self._lint(plan)
             maker = self._maker()
             result = self._stages(plan, maker)
         except BaseException as error:
@@ -128,6 +129,29 @@ class _Build:
             above = self._dockerfile.stages[origin.index]
             return tuple(one.instruction for one in above.instructions if isinstance(one, ast.Onbuild))
         return ()
+
+    def _lint(self, plan: ast.Plan) -> None:
+        """Say what would better be written otherwise."""
+        environments: dict[int, dict[str, str]] = {}
+        for one in plan.stages:
+            base = self._base_of(one.base)
+            if base is not None:
+                pairs = (str(pair).partition("=") for pair in (base.document.get("config") or {}).get("Env") or ())
+                environments[one.stage.index] = {name: value for name, _, value in pairs}
+        findings = ast.lint(
+            self._dockerfile,
+            self._globals,
+            environments=environments,
+            only={one.stage.index for one in plan.stages},
+            ignored=self._transfers.left_out(),
+        )
+        name = self._dockerfile.source.name
+        self._warnings += [BuildWarning(one.rule, one.message, f"{name}:{one.place.line}") for one in findings]
+        if findings and self._dockerfile.directives.check.error:
+            first = findings[0]
+            raise self._dockerfile.source.error(
+                first.place, f"{first.rule}: {first.message}; it is an error because of # check=error=true"
+            )
 
     def _load_bases(self, stages: Sequence[ast.PlannedStage]) -> dict[int, Base | None]:
         with concurrent.futures.ThreadPoolExecutor(4, "overlaykit-build-base") as pool:

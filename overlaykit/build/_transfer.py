@@ -14,7 +14,7 @@ from ._stage import Work
 from .context import CopyOptions, Ignore, check_mode, content_digest, copy_entries, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..image import ImageStore
     from ..store import Working
@@ -143,6 +143,15 @@ class TransferSteps:
             copy_entries(tree, entries, into, options, self._control.check)
 
     # -- what is left out ----------------------------------------------------------------------------------------------
+
+    def left_out(self) -> Callable[[str], bool] | None:
+        """Return what tells whether the context's ``.dockerignore`` leaves a path out.
+
+        :returns: ``None`` where there is none, or one with exceptions: a directory that is left out may then have
+            files that are not.
+        """
+        with self._opened(None) as (_, ignore):
+            return ignore.matches if ignore and not ignore.keeps else None
 
     @contextlib.contextmanager
     def _opened(self, origin: ast.Origin | None) -> Iterator[tuple[Tree, Ignore]]:

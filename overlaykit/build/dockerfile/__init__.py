@@ -37,14 +37,17 @@ from ._ast import (
     Workdir,
 )
 from ._globals import Globals
+from ._lint import lint
 from ._mounts import BindMount, CacheMount, Mount, SecretMount, SshMount, TmpfsMount, WrittenMount
 from ._parse import parse, parse_triggers
 from ._place import Place, Source, Word
 from ._plan import ContextOrigin, ImageOrigin, Origin, Plan, PlannedStage, ScratchOrigin, StageOrigin, plan
+from ._rules import RULES, Finding, Rule
 from ._scope import Scope
 
 __all__ = [
     "PIPES",
+    "RULES",
     "Add",
     "Arg",
     "Argument",
@@ -60,6 +63,7 @@ __all__ = [
     "Entrypoint",
     "Env",
     "Expose",
+    "Finding",
     "From",
     "Globals",
     "Healthcheck",
@@ -74,6 +78,7 @@ __all__ = [
     "Place",
     "Plan",
     "PlannedStage",
+    "Rule",
     "Run",
     "Scope",
     "ScratchOrigin",
@@ -91,6 +96,7 @@ __all__ = [
     "Word",
     "Workdir",
     "WrittenMount",
+    "lint",
     "parse",
     "parse_triggers",
     "plan",

@@ -149,12 +149,14 @@ class From(Instruction):
     :param image: an image's reference, an earlier stage's name, a named context, or ``scratch``.
     :param alias: the stage's name.
     :param platform: of the image, as ``linux/arm64``.
+    :param joiner: the AS before the stage's name, as written.
     """
 
     name = "FROM"
     image: Word
     alias: Word | None = None
     platform: Word | None = None
+    joiner: Word | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

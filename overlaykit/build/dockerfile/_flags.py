@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from ._expand import SPACES
@@ -17,6 +16,9 @@ __all__ = ["Flags", "close"]
 
 def close(name: str, known: Iterable[str]) -> str:
     """Return the question whether another name was meant, where one is like it; else nothing."""
+    # Only needed where something is wrong.
+    from difflib import get_close_matches
+
     found = get_close_matches(name[:50].lower(), {one.lower(): one for one in known}, 1)
     by_lower = {one.lower(): one for one in known}
     return f"; did you mean {by_lower[found[0]]}?" if found else ""

@@ -12,7 +12,7 @@ from ._expand import Expander, ExpansionError
 from ._scope import PREDEFINED, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from ._ast import Dockerfile, From, Stage
     from ._place import Word
@@ -85,22 +85,15 @@ class Globals:
                 raise self._dockerfile.source.error(platform.place, str(error)) from None
         return dataclasses.replace(stage.base, image=image, platform=platform)
 
-    def scope(
-        self,
-        stage: Stage,
-        *,
-        environment: Mapping[str, str],
-        missing: Callable[[Word, str, int], object] = lambda *_: None,
-    ) -> Scope:
+    def scope(self, stage: Stage, *, environment: Mapping[str, str]) -> Scope:
         """Return a stage's variables as they are at its beginning, where its base is no stage.
 
         A stage that begins with another inherits its ARGs too: take a :meth:`Scope.copy` of that one's.
 
         :param environment: that of its base.
-        :param missing: called with each word, name and offset where a variable is asked for that there is not.
         """
         source, escape = self._dockerfile.source, self._dockerfile.directives.escape
-        return Scope(source, escape, environment, self._given, self._values, missing)
+        return Scope(source, escape, environment, self._given, self._values)
 
     @property
     def values(self) -> Mapping[str, str]:

@@ -85,9 +85,9 @@ class Reader:
     def _from(self, text: _Text) -> ast.From:
         text.flags.allow("platform")
         words = words_of(text.rest)
-        alias = None
+        alias = joiner = None
         if len(words) == 3 and words[1].upper() == "AS":
-            alias = words[2]
+            _, joiner, alias = words
             if not _STAGE.fullmatch(alias):
                 raise text.error(
                     alias, f"{alias[:40]!r} is no name of a stage: a letter, then letters, digits, . _ or -"
@@ -95,7 +95,8 @@ class Reader:
         elif len(words) != 1:
             at = words[1] if len(words) > 1 else text.keyword
             raise text.error(at, "FROM takes one or three arguments: write FROM IMAGE or FROM IMAGE AS NAME")
-        return ast.From(**text.common, image=words[0], alias=alias, platform=text.flags.value("platform"))
+        platform = text.flags.value("platform")
+        return ast.From(**text.common, image=words[0], alias=alias, platform=platform, joiner=joiner)
 
     def _run(self, text: _Text) -> ast.Run:
         text.flags.allow("network", "security", several=("mount",))

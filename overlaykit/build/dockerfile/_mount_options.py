@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from typing import TYPE_CHECKING
 
@@ -58,6 +57,8 @@ def written_mount(source: Source, word: Word) -> WrittenMount:
 
 def _fields(source: Source, word: Word) -> list[Word]:
     if '"' in word:
+        import csv
+
         try:
             return [word.with_text(field) for field in next(csv.reader([str(word)], strict=True))]
         except csv.Error:

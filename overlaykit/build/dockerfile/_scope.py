@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _ast as ast
-from ._expand import Expander, ExpansionError
+from ._expand import Expanded, Expander, ExpansionError
 from ._mount_options import typed_mount
 from ._mounts import WrittenMount
 from ._ports import ports_of
@@ -41,13 +41,13 @@ class Scope:
         environment: Mapping[str, str],
         given: Mapping[str, str],
         outer: Mapping[str, str],
-        missing: Callable[[Word, str, int], object] = lambda *_: None,
     ) -> None:
         self._source = source
         self._escape = escape
         self._given = given
         self._outer = outer
-        self._missing = missing
+        #: Called with each word, name and offset where a variable is asked for that there is not.
+        self.missing: Callable[[Word, str, int], object] = lambda *_: None
         self._env = dict(environment)
         #: What the last of ENV and ARG says that set it; and the names that ARG declared, with ``None`` for no value.
         self._all = dict(environment)
@@ -67,6 +67,13 @@ class Scope:
         :raises DockerfileError: it cannot be.
         """
         return str(self._word(word))
+
+    def split(self, word: Word) -> list[str]:
+        """Return the words that one is after its variables are expanded.
+
+        :raises DockerfileError: it cannot be.
+        """
+        return [text for text, _ in self._expanded(word).words]
 
     def _resolve(self, one: ast.Instruction) -> ast.Instruction:
         change = dataclasses.replace
@@ -117,17 +124,20 @@ class Scope:
     # -- words ---------------------------------------------------------------------------------------------------------
 
     def _word(self, word: Word) -> Word:
-        try:
-            made = Expander(self._all, self._escape).expand(word)
-        except ExpansionError as error:
-            raise self._source.error(word.at(error.offset), str(error)) from None
+        made = self._expanded(word)
         self._tell(word, made.missing)
         return word.with_text(made.text)
+
+    def _expanded(self, word: Word) -> Expanded:
+        try:
+            return Expander(self._all, self._escape).expand(word)
+        except ExpansionError as error:
+            raise self._source.error(word.at(error.offset), str(error)) from None
 
     def _tell(self, word: Word, missing: Mapping[str, int]) -> None:
         for name, offset in missing.items():
             if name not in self._declared:
-                self._missing(word, name, offset)
+                self.missing(word, name, offset)
 
     def _maybe(self, word: Word | None) -> Word | None:
         return None if word is None else self._word(word)
@@ -150,7 +160,7 @@ class Scope:
         except ExpansionError as error:
             line = document.place.line + document.body.count("\n", 0, error.offset)
             raise self._source.error(dataclasses.replace(document.place, line=line), str(error)) from None
-        self._tell(document.name, made.missing)
+        self._tell(document.name, dict.fromkeys(made.missing, 0))
         return dataclasses.replace(document, body=made.text)
 
     def _argument(self, argument: ast.Argument) -> ast.Argument:
@@ -166,10 +176,7 @@ class Scope:
         return ast.Argument(argument.name, argument.name.with_text(value))
 
     def _ports(self, word: Word) -> list[Word]:
-        try:
-            made = Expander(self._all, self._escape).expand(word)
-        except ExpansionError as error:
-            raise self._source.error(word.at(error.offset), str(error)) from None
+        made = self._expanded(word)
         self._tell(word, made.missing)
         return [word.with_text(port) for text, _ in made.words for port in ports_of(self._source, word.with_text(text))]
 
@@ -179,6 +186,11 @@ class Scope:
     def environment(self) -> Mapping[str, str]:
         """What ENV has set, the base's included: the image's environment, in order."""
         return dict(self._env)
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """All that instructions see: the environment, and the arguments over it."""
+        return dict(self._all)
 
     @property
     def arguments(self) -> Mapping[str, str]:
@@ -204,7 +216,7 @@ class Scope:
 
         :param environment: that of the stage; ``None`` for the same.
         """
-        made = Scope(self._source, self._escape, self._env, self._given, self._outer, self._missing)
+        made = Scope(self._source, self._escape, self._env, self._given, self._outer)
         made._all, made._declared, made._from_args = dict(self._all), dict(self._declared), set(self._from_args)
         for name, value in (environment or {}).items():
             made._env[name] = value
