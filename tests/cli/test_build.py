@@ -82,7 +82,7 @@ def test_standard_input_is_a_dockerfile_or_a_context(cli: Cli, context: Path) ->
 def test_mistakes_and_failures(cli: Cli, context: Path) -> None:
     (context / "Dockerfile").write_text("FROM scratch\nCOPPY a b\n")
     ran = cli.run("build", str(context), "--quiet", expect=7)
-    shown = ["  COPPY a b", "  ^", "overlaykit: Dockerfile:2:1: unknown instruction: COPPY: did you mean COPY?"]
+    shown = ["  COPPY a b", "  ^", "overlaykit: Dockerfile:2:1: unknown instruction 'COPPY'; did you mean COPY?"]
     assert ran.stderr.splitlines() == shown
     (context / "Dockerfile").write_text(TEXT.replace("echo $WHO > /who", "exit 9"))
     ran = cli.run("build", str(context), "--quiet", expect=1)
