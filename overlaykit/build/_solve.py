@@ -78,7 +78,10 @@ class _Build:
             plan = self._plan()
             self._lint(plan)
             maker = self._maker()
-            result = self._stages(plan, maker)
+            try:
+                result = self._stages(plan, maker)
+            finally:
+                self._transfers.save_stats()
         except BaseException as error:
             self._ended(error)
             raise

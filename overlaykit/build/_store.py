@@ -176,6 +176,9 @@ class BuildStore(ContainerStore):
     def _remove_cache_mounts(self) -> None:
         if self.path is None:
             return
+        import shutil
+
         from ._mounts import remove_cache_mounts
 
         remove_cache_mounts(self.path / "build" / "mounts")
+        shutil.rmtree(self.path / "build" / "stats", ignore_errors=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import posixpath
+import threading
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from . import dockerfile as ast
 from ._fetch import Fetched, fetch, is_address, unpacked
 from ._stage import Work
-from .context import CopyOptions, Ignore, check_mode, content_digest, copy_entries, select
+from .context import CopyOptions, Ignore, StatCache, check_mode, content_digest, copy_entries, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +42,8 @@ class TransferSteps:
         self._origins = origins
         self._control = control
         self._ignore: Ignore | None = None
+        self._stats: dict[str, StatCache] = {}
+        self._lock = threading.Lock()
         #: The Dockerfile's name, which may have a ``.dockerignore`` of its own.
         self.dockerfile = "Dockerfile"
 
@@ -70,7 +74,8 @@ class TransferSteps:
         directory = target.endswith("/") or str(one.target) in (".", "..") or len(paths) + len(files) > 1
         with self._opened(origin) as (tree, ignore):
             entries = select(tree, paths, ignore=ignore, exclude=exclude, parents=one.parents) if paths else []
-            digest = content_digest(tree, entries, owners=owned and one.owner is None)
+            stats = self._stats_of(origin)
+            digest = content_digest(tree, entries, owners=owned and one.owner is None, stats=stats)
         unpack = isinstance(one, ast.Add) and one.unpack is not False
         parts: dict[str, Any] = {
             "content": digest,
@@ -87,17 +92,27 @@ class TransferSteps:
             into = working.tree
             owner = _owner(into, str(one.owner)) if one.owner else None
             options = CopyOptions(target, directory or one.parents, owner, owner or (0, 0), mode)
-            with self._opened(origin) as (tree, ignore):
-                if paths:
-                    found = select(tree, paths, ignore=ignore, exclude=exclude, parents=one.parents)
-                    self._copy(tree, found, into, options, unpack=unpack, owned=owned)
+            if entries:
+                # What was selected is what the key is of: whatever is not as it was then is an error.
+                with self._opened(origin) as opened:
+                    self._copy(opened[0], entries, into, options, unpack=unpack, owned=owned, stats=stats)
             for file in files:
                 remote = file.name in {fetched.name for fetched in files[len(one.documents) :]}
                 self._file(file, into, options, unpack=remote and isinstance(one, ast.Add) and bool(one.unpack))
 
         return Work("copy", parts, do, linked=one.link)
 
-    def _copy(self, tree: Tree, found: Any, into: Tree, options: CopyOptions, *, unpack: bool, owned: bool) -> None:
+    def _copy(
+        self,
+        tree: Tree,
+        found: Any,
+        into: Tree,
+        options: CopyOptions,
+        *,
+        unpack: bool,
+        owned: bool,
+        stats: StatCache | None,
+    ) -> None:
         keep = owned and options.owner is None
         plain = options if keep or options.owner else _with_owner(options, (0, 0))
         for group in found:
@@ -106,7 +121,7 @@ class TransferSteps:
                     if archive is not None:
                         self._archive(archive, into, options)
                         continue
-            copy_entries(tree, [group], into, plain, self._control.check)
+            copy_entries(tree, [group], into, plain, self._control.check, stats)
 
     def _archive(self, archive: Tree, into: Tree, options: CopyOptions) -> None:
         """An archive's files keep the owners that it says."""
@@ -141,6 +156,24 @@ class TransferSteps:
             entries = select(tree, [source], ignore=ignore, exclude=Ignore())
             options = CopyOptions(posixpath.join("/", source), directory=False, owner=(0, 0))
             copy_entries(tree, entries, into, options, self._control.check)
+
+    # -- what is known of directories ----------------------------------------------------------------------------------
+
+    def _stats_of(self, origin: ast.Origin | None) -> StatCache | None:
+        directory = self._origins.directory(origin)
+        if directory is None:
+            return None
+        name = hashlib.sha256(os.fsencode(os.path.abspath(directory))).hexdigest()[:32]
+        with self._lock:
+            if name not in self._stats:
+                path = self._store.path
+                self._stats[name] = StatCache(None if path is None else path / "build" / "stats" / name)
+            return self._stats[name]
+
+    def save_stats(self) -> None:
+        """Keep what is known of the files of directories."""
+        for stats in self._stats.values():
+            stats.save()
 
     # -- what is left out ----------------------------------------------------------------------------------------------
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ._content import content_digest
 from ._copy import CopyOptions, copy_entries
 from ._ignore import Ignore
 from ._mode import check_mode
-from ._select import Entry, content_digest, select
+from ._select import Entry, select
+from ._stats import StatCache
 
-__all__ = ["CopyOptions", "Entry", "Ignore", "check_mode", "content_digest", "copy_entries", "select"]
+__all__ = ["CopyOptions", "Entry", "Ignore", "StatCache", "check_mode", "content_digest", "copy_entries", "select"]

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ... import errors
+from ._content import look_again, open_entry, xattrs_of
 from ._mode import changed_mode
+from ._stats import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ...tree import Tree
     from ._select import Entry
+    from ._stats import StatCache
 
 __all__ = ["CopyOptions", "copy_entries"]
 
@@ -48,21 +51,30 @@ def copy_entries(
     into: Tree,
     options: CopyOptions,
     check: Callable[[], object] = lambda: None,
+    stats: StatCache | None = None,
 ) -> None:
     """Copy them: files replace what is there, directories merge (Dockerfile reference, "COPY").
 
     :param check: called now and then; what it raises ends the copying.
-    :raises BuildError: a directory is to go where something else is, or the other way round.
+    :param stats: what is known of the files, as :func:`content_digest` has found it.
+    :raises BuildError: a directory is to go where something else is, or the other way round; a file changed since it
+        was selected.
     """
-    _Copy(source, into, options, check).run(entries)
+    _Copy(source, into, options, check, stats).run(entries)
 
 
 class _Copy:
-    def __init__(self, source: Tree, into: Tree, options: CopyOptions, check: Callable[[], object]) -> None:
+    def __init__(
+        self, source: Tree, into: Tree, options: CopyOptions, check: Callable[[], object], stats: StatCache | None
+    ) -> None:
         self._source = source
         self._into = into
         self._options = options
         self._check = check
+        self._stats = stats
+        self._there: set[str] = set()
+        # Whose something new is in a directory: of one, it is so of all.
+        self._given: dict[str, tuple[int, int]] = {}
         self._links: dict[tuple[int, int], str] = {}
         self._times: list[tuple[str, os.stat_result]] = []
 
@@ -92,46 +104,76 @@ class _Copy:
         if kind == stat.S_IFDIR:
             self._directory(path, entry)
             return
-        self._make_room(path)
+        try:
+            self._make(path, entry)
+        except FileExistsError:
+            self._make_room(path)
+            self._make(path, entry)
+
+    def _make(self, path: str, entry: Entry) -> None:
+        status = entry.status
+        kind = stat.S_IFMT(status.st_mode)
         inode = status.st_dev, status.st_ino
         if status.st_nlink > 1 and inode in self._links:
             self._into.link(self._links[inode], path)
             return
         if kind == stat.S_IFREG:
-            self._file(entry.source, path)
+            self._file(entry, path)
         elif kind == stat.S_IFLNK:
             self._into.symlink(self._source.readlink(entry.source), path)
         else:
-            self._into.mknod(path, kind | 0o600, status.st_rdev if kind != stat.S_IFIFO else 0)
+            self._node(path, entry)
         if status.st_nlink > 1:
             self._links[inode] = path
-        self._attributes(path, entry)
+        self._attributes(path, entry, new=True)
         self._into.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+
+    def _node(self, path: str, entry: Entry) -> None:
+        status = entry.status
+        kind = stat.S_IFMT(status.st_mode)
+        try:
+            self._into.mknod(path, kind | 0o600, status.st_rdev if kind != stat.S_IFIFO else 0)
+        except PermissionError as error:
+            raise errors.BuildError(
+                f"{entry.source[:200]!r} is a device, which cannot be made here without privileges: build as root, or "
+                "leave it out with a .dockerignore"
+            ) from error
 
     def _parents(self, path: str) -> None:
         missing = []
-        while path != "/" and not self._into.is_dir(path):
+        while path != "/" and path not in self._there and not self._into.is_dir(path):
             if self._into.exists(path, follow_symlinks=False):
                 raise errors.BuildError(
                     f"{path} is no directory, and something is to be copied into it: copy elsewhere"
                 )
             missing.append(path)
             path = posixpath.dirname(path)
+        self._there.add(path)
         for one in reversed(missing):
             self._into.mkdir(one)
             self._into.chmod(one, 0o755)
-            self._own(one, self._options.maker)
+            self._own(one, self._options.maker, new=True)
+            self._there.add(one)
 
     def _directory(self, path: str, entry: Entry) -> None:
-        if entry.named and (entry.source == "." or self._options.directory):
+        if not entry.target:
+            # What is in it is copied, not it (reference, "COPY"): one that is missing is made as parents are.
+            missing = not self._into.is_dir(path)
             self._parents(path)
-        if self._into.is_dir(path):
-            if entry.named:
-                return  # what is in it is copied, not it
-        else:
-            self._make_room(path)
+            if missing:
+                self._times.append((path, entry.status))
+            return
+        new = False
+        try:
             self._into.mkdir(path)
-        self._attributes(path, entry)
+            new = True
+        except FileExistsError:
+            if not self._into.is_dir(path):
+                raise errors.BuildError(
+                    f"{path} is no directory, and a directory is to be copied there: copy it elsewhere"
+                ) from None
+        self._there.add(path)
+        self._attributes(path, entry, new=new)
         self._times.append((path, entry.status))
 
     def _make_room(self, path: str) -> None:
@@ -143,9 +185,9 @@ class _Copy:
             raise errors.BuildError(f"{path} is a directory, and a file is to be copied there: copy it elsewhere")
         self._into.unlink(path)
 
-    def _file(self, source: str, path: str) -> None:
+    def _file(self, entry: Entry, path: str) -> None:
         with (
-            self._source.open_raw(source, os.O_RDONLY) as reading,
+            open_entry(self._source, entry) as reading,
             self._into.open_raw(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600) as writing,
         ):
             while piece := reading.read(_CHUNK):
@@ -153,22 +195,35 @@ class _Copy:
                 while left:
                     left = left[writing.write(left) or 0 :]
                 self._check()
+            look_again(reading, entry)
 
-    def _attributes(self, path: str, entry: Entry) -> None:
+    def _attributes(self, path: str, entry: Entry, *, new: bool) -> None:
         status = entry.status
-        self._own(path, self._options.owner or (status.st_uid, status.st_gid))
+        self._own(path, self._options.owner or (status.st_uid, status.st_gid), new=new)
         if stat.S_ISLNK(status.st_mode):
             return
-        for name in self._source.listxattr(entry.source):
+        for name, value in self._xattrs(entry):
             # What the file system or the caller's rights do not allow is left out, as BuildKit does it.
             with contextlib.suppress(OSError):
-                self._into.setxattr(path, name, self._source.getxattr(entry.source, name))
+                self._into.setxattr(path, name, value)
         # After the owner, which takes set-uid bits away.
         self._into.chmod(path, changed_mode(status.st_mode, self._options.mode))
 
-    def _own(self, path: str, owner: tuple[int, int]) -> None:
-        status = self._into.lstat(path)
-        if (status.st_uid, status.st_gid) != owner:
+    def _xattrs(self, entry: Entry) -> list[tuple[str, bytes]]:
+        known = None
+        if self._stats is not None and stat.S_ISREG(entry.status.st_mode):
+            known = self._stats.find(entry.status)
+        return [] if known is not None and known.xattrs == NOTHING else xattrs_of(self._source, entry)
+
+    def _own(self, path: str, owner: tuple[int, int], *, new: bool) -> None:
+        above = posixpath.dirname(path)
+        has = self._given.get(above) if new else None
+        if has is None:
+            status = self._into.lstat(path)
+            has = status.st_uid, status.st_gid
+            if new:
+                self._given[above] = has
+        if has != owner:
             try:
                 self._into.chown(path, *owner, follow_symlinks=False)
             except OSError as error:

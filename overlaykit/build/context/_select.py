@@ -1,10 +1,9 @@
-"""What the sources of a COPY are in a tree, and what they are by content."""
+"""What the sources of a COPY are in a tree."""
 
 from __future__ import annotations
 
 import difflib
 import errno
-import hashlib
 import os
 import posixpath
 import stat
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
     from ..patterns import Matched
     from ._ignore import Ignore
 
-__all__ = ["Entry", "content_digest", "select"]
-
-_CHUNK = 1 << 20
+__all__ = ["Entry", "select"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +190,10 @@ def _below(tree: Tree, path: str, written: str, ignore: Ignore, exclude: Ignore,
     while pending:
         above = pending.pop()
         directories = []
+        at, within, goal = (one and f"{one}/" for one in (above.source, above.inside, above.target))
         for entry in sorted(tree.scandir(above.source), key=lambda one: os.fsencode(one.name)):
-            source = posixpath.join(above.source, entry.name)
-            relative = posixpath.join(above.inside, entry.name)
+            source = f"{at}{entry.name}"
+            relative = f"{within}{entry.name}"
             ignored, ignores = ignore.step(source, above.ignores) if ignore else (False, None)
             excluded, excludes = exclude.step(relative, above.excludes) if exclude else (False, None)
             is_directory = entry.format == stat.S_IFDIR
@@ -206,7 +204,7 @@ def _below(tree: Tree, path: str, written: str, ignore: Ignore, exclude: Ignore,
                 and (not excluded or exclude.may_keep_below(relative))
             ):
                 continue
-            new = posixpath.join(above.target, entry.name)
+            new = f"{goal}{entry.name}"
             if not left_out:
                 yield from above.brought_back(tree)
                 yield Entry(source, new, tree.lstat(source))
@@ -244,47 +242,3 @@ class _Directory:
         if self.out:
             self.out = False
             yield Entry(self.source, self.target, tree.lstat(self.source))
-
-
-def content_digest(tree: Tree, entries: Sequence[Sequence[Entry]], *, owners: bool) -> str:
-    """Return what entries are: their targets, types, modes and content, and never their times.
-
-    :param owners: whether it matters whose they are.
-    """
-    digest = hashlib.sha256()
-    for group in entries:
-        digest.update(b"\0source\n")
-        for entry in group:
-            digest.update(_line(tree, entry, owners=owners))
-    return "sha256:" + digest.hexdigest()
-
-
-def _line(tree: Tree, entry: Entry, *, owners: bool) -> bytes:
-    status = entry.status
-    kind = stat.S_IFMT(status.st_mode)
-    mode = stat.S_IMODE(status.st_mode)
-    if kind == stat.S_IFLNK:
-        mode = 0o777
-    elif entry.source == ".":
-        mode = 0o755  # where the context lies is nobody's business
-    parts = [os.fsencode(entry.target), b"%o %o" % (kind, mode)]
-    if owners:
-        parts.append(b"%d:%d" % (status.st_uid, status.st_gid))
-    if kind == stat.S_IFREG:
-        parts.append(_content(tree, entry))
-    elif kind == stat.S_IFLNK:
-        parts.append(os.fsencode(tree.readlink(entry.source)))
-    elif kind in (stat.S_IFCHR, stat.S_IFBLK):
-        parts.append(b"%d" % status.st_rdev)
-    return b"\0".join(parts) + b"\n"
-
-
-def _content(tree: Tree, entry: Entry) -> bytes:
-    digest = hashlib.sha256()
-    if entry.status.st_size <= _CHUNK:
-        digest.update(tree.read_bytes(entry.source))
-    else:
-        with tree.open_raw(entry.source, os.O_RDONLY) as file:
-            while piece := file.read(_CHUNK):
-                digest.update(piece)
-    return digest.digest()
