@@ -8,7 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..image import record, timestamp
+from ..image import Platform, record, timestamp
 from . import dockerfile as ast
 from ._bases import Bases
 from ._cache_from import HistoryCache, known_steps
@@ -72,6 +72,7 @@ class _Build:
             self._dockerfile,
             build_args=self._request.build_args,
             platform=str(self._request.platform),
+            build_platform=str(Platform.here()),
             target=self._request.target,
         )
         try:

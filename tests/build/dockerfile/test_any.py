@@ -89,19 +89,19 @@ def understand(text: str | bytes) -> None:
         line.encode()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(LINES | PIECES)
 def test_any_text(text: str) -> None:
     understand(text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(st.binary(max_size=200) | LINES.map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes(text: bytes) -> None:
     understand(text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(st.lists(st.sampled_from(["a", "b", "*", "?", "\n"]), max_size=8).map("".join), st.text("ab\n", max_size=12))
 def test_patterns_match_as_a_slow_matcher_says(pattern: str, value: str) -> None:
     def matches(pattern: str, text: str) -> bool:
