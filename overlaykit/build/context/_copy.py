@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ... import errors
+from ...tree import HostTree
 from ._content import look_again, open_entry, xattrs_of
 from ._mode import changed_mode
 from ._stats import NOTHING
@@ -72,6 +73,8 @@ class _Copy:
         self._options = options
         self._check = check
         self._stats = stats
+        # Files of this machine, whose attributes are what the tree shows: not where owners are kept beside them.
+        self._direct = isinstance(into, HostTree)
         self._there: set[str] = set()
         # Whose something new is in a directory: of one, it is so of all.
         self._given: dict[str, tuple[int, int]] = {}
@@ -119,14 +122,15 @@ class _Copy:
             return
         if kind == stat.S_IFREG:
             self._file(entry, path)
-        elif kind == stat.S_IFLNK:
-            self._into.symlink(self._source.readlink(entry.source), path)
         else:
-            self._node(path, entry)
+            if kind == stat.S_IFLNK:
+                self._into.symlink(self._source.readlink(entry.source), path)
+            else:
+                self._node(path, entry)
+            self._attributes(path, entry, new=True)
+            self._times_of(path, entry)
         if status.st_nlink > 1:
             self._links[inode] = path
-        self._attributes(path, entry, new=True)
-        self._into.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
 
     def _node(self, path: str, entry: Entry) -> None:
         status = entry.status
@@ -196,6 +200,28 @@ class _Copy:
                     left = left[writing.write(left) or 0 :]
                 self._check()
             look_again(reading, entry)
+            if self._direct:
+                self._finish(writing.fileno(), path, entry)
+        if not self._direct:
+            self._attributes(path, entry, new=True)
+            self._times_of(path, entry)
+
+    def _finish(self, descriptor: int, path: str, entry: Entry) -> None:
+        """Give a new file its attributes by its descriptor, which is a fraction of what it takes by its path."""
+        status = entry.status
+        made = os.fstat(descriptor)
+        owner = self._options.owner or (status.st_uid, status.st_gid)
+        if (made.st_uid, made.st_gid) != owner:
+            self._chown(path, owner)
+        for name, value in self._xattrs(entry):
+            with contextlib.suppress(OSError):  # as for the others
+                os.setxattr(descriptor, name, value)
+        os.fchmod(descriptor, changed_mode(status.st_mode, self._options.mode))
+        os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def _times_of(self, path: str, entry: Entry) -> None:
+        status = entry.status
+        self._into.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
 
     def _attributes(self, path: str, entry: Entry, *, new: bool) -> None:
         status = entry.status
@@ -224,12 +250,15 @@ class _Copy:
             if new:
                 self._given[above] = has
         if has != owner:
-            try:
-                self._into.chown(path, *owner, follow_symlinks=False)
-            except OSError as error:
-                if error.errno != errno.EPERM:
-                    raise
-                raise errors.BuildError(
-                    f"{path} cannot be given to {owner[0]}:{owner[1]} without privileges here: build as root, or leave "
-                    "--chown out"
-                ) from error
+            self._chown(path, owner)
+
+    def _chown(self, path: str, owner: tuple[int, int]) -> None:
+        try:
+            self._into.chown(path, *owner, follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.EPERM:
+                raise
+            raise errors.BuildError(
+                f"{path} cannot be given to {owner[0]}:{owner[1]} without privileges here: build as root, or leave "
+                "--chown out"
+            ) from error

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import posixpath
 import stat
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ... import errors
+from ...linux import openat2
+from ...tree import HostTree
 from ..patterns import Pattern, check_glob, has_magic, match_glob
 
 if TYPE_CHECKING:
@@ -107,6 +109,8 @@ def _missing(tree: Tree, path: str, written: str, ignore: Ignore) -> errors.Buil
         )
     above, name = posixpath.split(path)
     if not has_magic(path) and tree.is_dir(above):
+        import difflib
+
         near = difflib.get_close_matches(name, sorted(tree.listdir(above))[:1000], 1)
         if near:
             return errors.BuildError(f"{start}: did you mean {posixpath.join(above, near[0])[:200]!r}?")
@@ -191,12 +195,12 @@ def _below(tree: Tree, path: str, written: str, ignore: Ignore, exclude: Ignore,
         above = pending.pop()
         directories = []
         at, within, goal = (one and f"{one}/" for one in (above.source, above.inside, above.target))
-        for entry in sorted(tree.scandir(above.source), key=lambda one: os.fsencode(one.name)):
-            source = f"{at}{entry.name}"
-            relative = f"{within}{entry.name}"
+        for name, status in _listing(tree, above.source):
+            source = f"{at}{name}"
+            relative = f"{within}{name}"
             ignored, ignores = ignore.step(source, above.ignores) if ignore else (False, None)
             excluded, excludes = exclude.step(relative, above.excludes) if exclude else (False, None)
-            is_directory = entry.format == stat.S_IFDIR
+            is_directory = stat.S_ISDIR(status.st_mode)
             left_out = ignored or excluded
             if left_out and not (
                 is_directory
@@ -204,10 +208,10 @@ def _below(tree: Tree, path: str, written: str, ignore: Ignore, exclude: Ignore,
                 and (not excluded or exclude.may_keep_below(relative))
             ):
                 continue
-            new = f"{goal}{entry.name}"
+            new = f"{goal}{name}"
             if not left_out:
                 yield from above.brought_back(tree)
-                yield Entry(source, new, tree.lstat(source))
+                yield Entry(source, new, status)
             if is_directory:
                 directories.append(
                     _Directory(
@@ -215,6 +219,34 @@ def _below(tree: Tree, path: str, written: str, ignore: Ignore, exclude: Ignore,
                     )
                 )
         pending += reversed(directories)
+
+
+def _listing(tree: Tree, path: str) -> list[tuple[str, os.stat_result]]:
+    """Return names and attributes of what is in a directory, sorted by the bytes of the names."""
+    try:
+        if type(tree) is HostTree:
+            # A directory of this machine as it is: the attributes come with the names, in a third of the time.
+            fd = openat2(tree.fileno(), path or ".", os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                with os.scandir(fd) as entries:
+                    found = [(one.name, one.stat(follow_symlinks=False)) for one in entries]
+            finally:
+                os.close(fd)
+        else:
+            found = [(one.name, tree.lstat(one.path)) for one in tree.scandir(path)]
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE):
+            raise errors.BuildError(
+                f"{path[:200]!r} changed while it was read: build again when it is at rest"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise errors.BuildError(
+                f"{path[:200]!r} may not be listed: change its mode, or leave it out with a .dockerignore"
+            ) from error
+        raise
+    if all(name.isascii() for name, _ in found):
+        return sorted(found, key=itemgetter(0))
+    return sorted(found, key=lambda one: os.fsencode(one[0]))
 
 
 @dataclass(slots=True)

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import struct
-import tempfile
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -97,6 +96,8 @@ class StatCache:
 
     @staticmethod
     def _write(path: Path, data: bytes) -> None:
+        import tempfile
+
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}-")
         try:
             with open(descriptor, "wb") as file:

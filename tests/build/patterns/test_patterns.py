@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import re
-import shutil
 import subprocess
 import tarfile
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from testkit.loops import need_root, need_tool
 
 from overlaykit import errors
 from overlaykit.build.patterns import PatternMatcher, check_glob, has_magic, match_glob, read_ignore_file
@@ -240,8 +240,8 @@ IGNORE_FILES = [
 
 @pytest.mark.parametrize("text", IGNORE_FILES)
 def test_what_is_left_out_is_what_buildah_leaves_out(text: str, tmp_path: Path) -> None:
-    if shutil.which("buildah") is None:
-        pytest.skip("needs buildah")
+    need_root()
+    need_tool("buildah")
     context = tmp_path / "context"
     for name in ("a/b/keep.txt", "a/b/x.txt", "a/x.log", "b/b/y", "c", "top.log", "top.txt"):
         file = context / name
