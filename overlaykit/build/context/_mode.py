@@ -9,8 +9,8 @@ from ... import errors
 
 __all__ = ["changed_mode", "check_mode"]
 
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXst]*)+)")
-_PART = re.compile(r"([-+=])([rwxXst]*)")
+_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[ugo]|[rwxXst]*))+)")
+_PART = re.compile(r"([-+=])([ugo]|[rwxXst]*)")
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 _SPECIAL = {"u": stat.S_ISUID, "g": stat.S_ISGID, "o": 0}
 
@@ -46,17 +46,30 @@ def changed_mode(mode: int, text: str) -> int:
 
 
 def _applied(bits: int, who: str, sign: str, letters: str, *, directory: bool) -> int:
-    each = 4 * ("r" in letters) + 2 * ("w" in letters)
-    if "x" in letters or ("X" in letters and (directory or bits & 0o111)):
-        each += 1
+    if letters in _SHIFT:
+        each = bits >> _SHIFT[letters] & 7  # as another class has it
+        letters = ""
+    else:
+        each = _each(bits, letters, directory=directory)
     change = whole = 0
     for one in who:
         change |= each << _SHIFT[one] | (_SPECIAL[one] if "s" in letters else 0)
         whole |= 7 << _SHIFT[one] | _SPECIAL[one]
-    if "t" in letters:
+    if "t" in letters and "o" in who:
         change |= stat.S_ISVTX
+    if "o" in who:
+        whole |= stat.S_ISVTX
+    if directory and sign == "=":
+        whole &= ~(stat.S_ISUID | stat.S_ISGID)  # chmod(1) keeps a directory's unless they are named
     if sign == "+":
         return bits | change
     if sign == "-":
         return bits & ~change
     return bits & ~whole | change
+
+
+def _each(bits: int, letters: str, *, directory: bool) -> int:
+    each = 4 * ("r" in letters) + 2 * ("w" in letters)
+    if "x" in letters or ("X" in letters and (directory or bits & 0o111)):
+        each += 1
+    return each
