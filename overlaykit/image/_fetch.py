@@ -178,7 +178,7 @@ class _Fetch:
                 unpacked = unpacking.submit(self._ending, self._layer, layer, diff_id, name, below, before)
                 first.setdefault(layer.digest, unpacked)
                 done.append(unpacked)
-            self._ending(concurrent.futures.wait, done, None, concurrent.futures.FIRST_EXCEPTION)
+            concurrent.futures.wait(done, return_when=concurrent.futures.FIRST_EXCEPTION)
         if self._failure is not None:
             raise self._failure
 
@@ -192,8 +192,11 @@ class _Fetch:
     def _end(self, _: object, error: BaseException | None, __: object) -> None:
         """End what threads are at before they are waited for: Ctrl-C may come before all of them have begun."""
         if error is not None:
-            self._stopped.set()
-            self._source.stop()
+            self._stop()
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        self._source.stop()
 
     def _ending(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Do something; where it fails, end all else, and keep what failed first: the rest may be a consequence."""
@@ -203,8 +206,7 @@ class _Fetch:
             with self._lock:
                 if self._failure is None and not self._stopped.is_set():
                     self._failure = error
-            self._stopped.set()
-            self._source.stop()
+            self._stop()
             raise
 
     def _event(self, action: str, digest: str, done: int, total: int) -> None:
