@@ -9,11 +9,13 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Protocol
 
+from ._selected_signals import selected_signals
 from ._terminal import raw_terminal, set_size, size_of
 from ._terminal_keys import DetachKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from ._control import Connection
 
@@ -307,33 +309,20 @@ class Relay:
                 self._far.resize(*size)
                 return
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        before = {}
-        for number in _FORWARDED if self._forward else (signal.SIGWINCH,):
-            # What the shell that started this ignores, as nohup does, goes on being ignored.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, lambda *_: None)
-        wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    def _signals(self) -> AbstractContextManager[None]:
+        # What the shell that started this ignores, as nohup does, goes on being ignored.
+        numbers = [
+            number
+            for number in (_FORWARDED if self._forward else (signal.SIGWINCH,))
+            if signal.getsignal(number) is not signal.SIG_IGN
+        ]
 
-        def came(_: int) -> None:
-            for number in ours.recv(4096):
+        def came(those: bytes) -> None:
+            for number in those:
                 if number == signal.SIGWINCH:
                     if self._terminal:
                         self._resize()
-                elif number in before:
+                elif number in numbers:
                     self._far.signal(number)
 
-        self._selector.register(ours, selectors.EVENT_READ, came)
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(wakeup)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            self._selector.unregister(ours)
-            ours.close()
-            theirs.close()
+        return selected_signals(self._selector, numbers, came)

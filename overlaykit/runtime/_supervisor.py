@@ -9,7 +9,6 @@ import contextlib
 import os
 import selectors
 import signal
-import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,15 @@ from .. import errors
 from ._clients import Client, parse_request
 from ._control import error_to_json
 from ._ready import READY_SIGNAL
+from ._selected_signals import selected_signals
 from ._signals import parse_signal
 from ._terminal import resize_inside, set_size
 from ._values import Stdio
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from ._logs import LogWriter, Stream
     from ._runner import RunningProcess
@@ -166,32 +168,16 @@ class Supervisor:
             self._log.flush()
             self._nudge()
 
-    @contextlib.contextmanager
-    def _signals(self) -> Any:
+    def _signals(self) -> AbstractContextManager[None]:
         """Turn signals to this process into a stop of the container: a machine that shuts down sends SIGTERM."""
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        before = {one: signal.signal(one, lambda *_: None) for one in (signal.SIGTERM, signal.SIGINT, READY_SIGNAL)}
-        wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
 
-        def came(_: int) -> None:
-            numbers = ours.recv(4096)
+        def came(numbers: bytes) -> None:
             if READY_SIGNAL in numbers:
                 self._look()
             if signal.SIGTERM in numbers or signal.SIGINT in numbers:
                 self._stop(self._stop_signal, self._stop_timeout)
 
-        self._selector.register(ours, selectors.EVENT_READ, came)
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(wakeup)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            self._selector.unregister(ours)
-            ours.close()
-            theirs.close()
+        return selected_signals(self._selector, (signal.SIGTERM, signal.SIGINT, READY_SIGNAL), came)
 
     def _process_ended(self, _: int) -> None:
         self._ended = True
