@@ -22,7 +22,7 @@ from ._values import (
     SnapshotKind,
     Usage,
 )
-from ._writer import FileRun, FileSink, LayerWriter, NodeAttributes, NodeKind, join_path
+from ._writer import FileRun, FileSink, LayerWriter, NodeAttributes, NodeKind, hidden_paths, join_path
 
 __all__ = [
     "API_VERSION",
@@ -51,5 +51,6 @@ __all__ = [
     "Tree",
     "TreeWriter",
     "Usage",
+    "hidden_paths",
     "join_path",
 ]

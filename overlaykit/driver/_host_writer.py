@@ -9,7 +9,7 @@ import stat
 from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeVar
 
-from ._writer import FORMATS, Heirs, LayerWriter, join_path
+from ._writer import FORMATS, Heirs, LayerWriter, hidden_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -112,19 +112,8 @@ class HostWriter(LayerWriter):
         self.remove(path)
 
     def hide_children(self, path: bytes, keep: Iterable[bytes]) -> None:
-        kept = set(keep)
-        pending = [path]
-        while pending:
-            directory = pending.pop()
-            parent = self._directory(directory)
-            with os.scandir(f"/proc/self/fd/{parent}") as listing:
-                found = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in listing]
-            for name, is_directory in found:
-                child = join_path(directory, name)
-                if child not in kept:
-                    self.remove(child)
-                elif is_directory:
-                    pending.append(child)
+        for child in hidden_paths(path, keep, self._listing):
+            self.remove(child)
 
     def remove(self, path: bytes) -> None:
         self.forget()
@@ -189,6 +178,10 @@ class HostWriter(LayerWriter):
             os.close(self._open.popitem(last=False)[1])
         self._open[path] = fd
         return fd
+
+    def _listing(self, path: bytes) -> list[tuple[bytes, bool]]:
+        with os.scandir(f"/proc/self/fd/{self._directory(path)}") as listing:
+            return [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in listing]
 
     def _at(self, path: bytes) -> tuple[int, bytes]:
         parent, _, name = path.rpartition(b"/")

@@ -7,11 +7,11 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from ._writer import FORMATS, Heirs, LayerWriter, join_path
+from ._writer import FORMATS, Heirs, LayerWriter, hidden_paths
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ..tree import Tree
     from ._writer import FileSink, NodeAttributes, NodeKind
@@ -65,17 +65,12 @@ class TreeWriter(LayerWriter):
         self._clear(path)
 
     def hide_children(self, path: bytes, keep: Iterable[bytes]) -> None:
-        kept = set(keep)
-        pending = [path]
-        while pending:
-            directory = pending.pop()
-            for entry in list(self._tree.scandir(directory)):
-                name = os.fsencode(entry.name)
-                child = join_path(directory, name)
-                if child not in kept:
-                    self._clear(child)
-                elif entry.is_dir(follow_symlinks=False):
-                    pending.append(child)
+        def children(directory: bytes) -> Iterator[tuple[bytes, bool]]:
+            for entry in self._tree.scandir(directory):
+                yield os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)
+
+        for child in hidden_paths(path, keep, children):
+            self._clear(child)
 
     def remove(self, path: bytes) -> None:
         self._clear(path)

@@ -9,11 +9,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
-__all__ = ["FORMATS", "FileRun", "FileSink", "Heirs", "LayerWriter", "NodeAttributes", "NodeKind", "join_path"]
+__all__ = [
+    "FORMATS",
+    "FileRun",
+    "FileSink",
+    "Heirs",
+    "LayerWriter",
+    "NodeAttributes",
+    "NodeKind",
+    "hidden_paths",
+    "join_path",
+]
 
 
 class NodeKind(enum.StrEnum):
@@ -34,6 +44,28 @@ FORMATS = {NodeKind.FIFO: stat.S_IFIFO, NodeKind.CHARACTER: stat.S_IFCHR, NodeKi
 def join_path(directory: bytes, name: bytes) -> bytes:
     """Return the path of a name in a directory, as writers are given it."""
     return directory + b"/" + name if directory else name
+
+
+def hidden_paths(
+    path: bytes, keep: Iterable[bytes], children: Callable[[bytes], Iterable[tuple[bytes, bool]]]
+) -> Iterator[bytes]:
+    """Yield what :meth:`LayerWriter.hide_children` makes disappear, of a tree that has to go only its top.
+
+    :param path: as the method gets it.
+    :param keep: likewise.
+    :param children: returns the names in a directory, each with whether it is a directory. A directory's are asked for
+        once, before the first of them is yielded: what was yielded may be taken away at once.
+    """
+    kept = set(keep)
+    pending = [path]
+    while pending:
+        directory = pending.pop()
+        for name, is_directory in list(children(directory)):
+            child = join_path(directory, name)
+            if child not in kept:
+                yield child
+            elif is_directory:
+                pending.append(child)
 
 
 @dataclass(frozen=True, slots=True)

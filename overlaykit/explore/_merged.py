@@ -8,11 +8,11 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..driver import LayerWriter, NodeAttributes, NodeKind, join_path
+from ..driver import LayerWriter, NodeAttributes, NodeKind, hidden_paths
 from ._model import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from ..driver import FileRun, FileSink
 
@@ -187,18 +187,13 @@ class MergedWriter(LayerWriter):
 
     def hide_children(self, path: bytes, keep: Iterable[bytes]) -> None:
         """Make everything of below in a directory disappear."""
-        kept = set(keep)
-        pending = [path]
-        while pending:
-            directory = pending.pop()
-            children = self._children(directory)
-            for name in list(children):
-                inner = join_path(directory, name)
-                if inner not in kept:
-                    del children[name]
-                elif children[name].children is not None:
-                    pending.append(inner)
-        self._open.clear()
+
+        def children(directory: bytes) -> Iterator[tuple[bytes, bool]]:
+            for name, entry in self._children(directory).items():
+                yield name, entry.children is not None
+
+        for child in hidden_paths(path, keep, children):
+            self.remove(child)
 
     def remove(self, path: bytes) -> None:
         """Take away what is at a path."""
