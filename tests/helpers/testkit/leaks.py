@@ -23,6 +23,11 @@ __all__ = ["SERVING", "Holdings"]
 #: them, before the run does.
 SERVING: set[int] = set()
 
+#: Where this run keeps the files of its tests, beside the directory for temporary files.
+PLACES: set[str] = set()
+
+_PREFIX = "overlaykit-tests-"
+
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
@@ -83,14 +88,13 @@ def _serves(child: psutil.Process) -> bool:
 
 
 def _mounts() -> Iterator[str]:
-    """Yield the mounts that a test of ours can have made; others may mount theirs meanwhile."""
-    temporary = os.path.realpath(tempfile.gettempdir())
-    kept = os.path.realpath(os.environ["PYTEST_DEBUG_TEMPROOT"])
+    """Yield the mounts that a test of ours can have made; other runs may make theirs meanwhile."""
+    ours = tuple(f"{place}/" for place in {os.path.realpath(tempfile.gettempdir()), *PLACES})
     with open("/proc/self/mountinfo") as table:
         for line in table:
             fields, _, rest = line.partition(" - ")
             point = fields.split()[4]
-            if point.startswith((f"{temporary}/", f"{kept}/pytest-of-")) or "overlaykit" in rest:
+            if point.startswith(ours) or ("overlaykit" in rest and f"/{_PREFIX}" not in line):
                 yield f"{point} ({rest.split()[0]})"
 
 
@@ -100,8 +104,10 @@ def pytest_configure(config: pytest.Config) -> None:
     What :func:`tmp_path` gives stays where pytest keeps it.
     """
     known = tempfile.gettempdir()
-    own = tempfile.mkdtemp(prefix="overlaykit-tests-")
+    own = tempfile.mkdtemp(prefix=_PREFIX)
     os.chmod(own, 0o755)
+    if config.option.basetemp is not None:
+        PLACES.add(os.path.realpath(config.option.basetemp))
     changes = {"TMPDIR": own, "PYTEST_DEBUG_TEMPROOT": os.environ.get("PYTEST_DEBUG_TEMPROOT", known)}
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
