@@ -13,7 +13,7 @@ from ._layers import Layer, Stack
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..image import Image, ImageStore, ProgressEvent
+    from ..image import Image, ImageConfig, ImageStore, ProgressEvent
     from ._control import Control
     from ._events import Reporter, Step
     from ._request import BuildRequest
@@ -26,15 +26,19 @@ class Base:
     """An image, as a build needs it.
 
     :param name: its reference, with its digest.
+    :param stack: its layers; none where only what is said of it was asked for.
     :param document: its configuration.
     :param history: its history, as the configuration has it.
+    :param wanted: the platform that was asked for.
+    :param platform: its own.
     """
 
     name: str
-    image: Image
     stack: Stack
     document: Mapping[str, Any]
     history: tuple[dict[str, Any], ...]
+    wanted: Platform
+    platform: Platform
 
     @property
     def triggers(self) -> tuple[str, ...]:
@@ -43,13 +47,19 @@ class Base:
 
 
 class Bases:
-    """Finds each image once a build, however many stages ask for it, from whatever thread."""
+    """Finds each image once a build, however many stages ask for it, from whatever thread.
 
-    def __init__(self, store: ImageStore, request: BuildRequest, reporter: Reporter, control: Control) -> None:
+    :param layers: whether images are to be here; else what is said of them is all that comes from registries.
+    """
+
+    def __init__(
+        self, store: ImageStore, request: BuildRequest, reporter: Reporter, control: Control, *, layers: bool = True
+    ) -> None:
         self._store = store
         self._request = request
         self._reporter = reporter
         self._control = control
+        self._layers = layers
         self._lock = threading.Lock()
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._found: dict[tuple[str, str], Base] = {}
@@ -69,42 +79,55 @@ class Bases:
             self._control.check()
             if key not in self._found:
                 with self._reporter.step(f"[internal] load metadata for {_full(reference)}") as step:
-                    self._found[key] = self._base(reference, self._image(reference, wanted, step))
+                    self._found[key] = self._find(reference, wanted, step)
             return self._found[key]
 
-    def _image(self, reference: str, wanted: Platform, step: Step) -> Image:
+    def _find(self, reference: str, wanted: Platform, step: Step) -> Base:
         pull = self._request.pull
         if pull != "always":
             here = self._here(reference, wanted)
             if here is not None:
-                return here
+                return self._base(reference, here, wanted)
             if pull == "never":
                 raise errors.NotFoundError(
                     f"there is no image {reference[:300]!r} for {wanted} here, and it was not to be pulled: pull it, "
                     "or let the build do it"
                 )
+        if not self._layers:
+            from ..image.registry import describe
+
+            digest, config = describe(reference, platform=wanted, options=self._request.registry)
+            return _made(reference, digest, config, Stack(), wanted)
 
         def tell(event: ProgressEvent) -> None:
             self._control.check()
             if event.action in ("download", "unpack"):
                 step.progress(f"{event.digest[7:19]} {event.action} {event.done}/{event.total or '?'}")
 
-        fetched = self._store.pull(reference, platform=wanted, options=self._request.registry, progress=tell)
-        return fetched.image
+        fetched = self._store.pull(
+            reference, platform=wanted, any_alone=True, options=self._request.registry, progress=tell
+        )
+        return self._base(reference, fetched.image, wanted)
 
     def _here(self, reference: str, wanted: Platform) -> Image | None:
+        """Return an image that is here; one that came alone is meant whatever its platform, as BuildKit has it."""
         try:
             image = self._store.image(reference)
         except errors.NotFoundError:
             return None
-        return image if wanted.accepts(self._store.config(image).platform) else None
+        fits = wanted.accepts(self._store.config(image).platform) or self._store.index(image) is None
+        return image if fits else None
 
-    def _base(self, reference: str, image: Image) -> Base:
+    def _base(self, reference: str, image: Image, wanted: Platform) -> Base:
         manifest, config = self._store.manifest(image), self._store.config(image)
         layers = tuple(map(Layer, manifest.layers, config.diff_ids))
-        history = tuple(dict(one) for one in config.document.get("history") or ())
-        name = f"{_full(reference)}@{image.digest}" if "@" not in reference else _full(reference)
-        return Base(name, image, Stack(layers, image.top), config.document, history)
+        return _made(reference, image.digest, config, Stack(layers, image.top), wanted)
+
+
+def _made(reference: str, digest: str, config: ImageConfig, stack: Stack, wanted: Platform) -> Base:
+    history = tuple(dict(one) for one in config.document.get("history") or ())
+    name = f"{_full(reference)}@{digest}" if "@" not in reference else _full(reference)
+    return Base(name, stack, config.document, history, wanted, config.platform)
 
 
 def _full(reference: str) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..image.registry import Options
     from ._events import BuildEvent
 
-__all__ = ["BuildRequest", "BuildResult", "BuildWarning", "Pull", "Secret", "Shell", "load_secret"]
+__all__ = ["BuildRequest", "BuildResult", "BuildWarning", "Pull", "Secret", "Shell", "load_secret", "look_at"]
 
 Pull = Literal["missing", "always", "never"]
 """When base images are asked for at their registry: where they are not here, in any case, or not at all."""
@@ -29,29 +29,29 @@ Shell = Callable[[], int]
 """Opens a shell where a RUN failed; returns its exit code."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """What is to be built; :meth:`BuildStore.build` says what each means."""
 
     context: str | os.PathLike[str] | BinaryIO | None
     dockerfile: str | os.PathLike[str] | bytes | None
-    tags: Sequence[str]
     target: str | None
     build_args: Mapping[str, str]
     platform: Platform
-    no_cache: bool
-    secrets: Mapping[str, Secret]
-    labels: Mapping[str, str]
-    cache_from: Sequence[str]
     named_contexts: Mapping[str, str | os.PathLike[str]]
-    network: str
-    epoch: int | None
     pull: Pull
     registry: Options | None
-    compression: str
-    runtime: str | None
-    progress: Callable[[BuildEvent], object] | None
-    debug: Callable[[BuildStepError, Shell], object] | None
+    tags: Sequence[str] = ()
+    no_cache: bool = False
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    cache_from: Sequence[str] = ()
+    network: str = "host"
+    epoch: int | None = None
+    compression: str = "gzip"
+    runtime: str | None = None
+    progress: Callable[[BuildEvent], object] | None = None
+    debug: Callable[[BuildStepError, Shell], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,13 @@ class BuildWarning:
     :param rule: its name, as ``DuplicatedFiles``.
     :param message: what it is, and the way out.
     :param place: where, as ``Dockerfile:3``; ``""`` where that is not known.
+    :param source: the text of that line; ``""`` where that is not known.
     """
 
     rule: str
     message: str
     place: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +104,31 @@ def load_secret(id: str, secret: Secret) -> bytes:
         raise errors.BuildError(
             f"the secret {id!r} cannot be read from {os.fspath(secret)}: {error.strerror}: name a file that can"
         ) from error
+
+
+def look_at(
+    context: str | os.PathLike[str] | BinaryIO | None,
+    dockerfile: str | os.PathLike[str] | bytes | None,
+    target: str | None = None,
+    build_args: Mapping[str, str] | None = None,
+    platform: Platform | str | None = None,
+    named_contexts: Mapping[str, str | os.PathLike[str]] | None = None,
+    pull: Pull = "missing",
+    registry: Options | None = None,
+) -> BuildRequest:
+    """Return the request for what builds nothing.
+
+    :raises ImageReferenceError: the platform is none.
+    """
+    from ..image import Platform
+
+    return BuildRequest(
+        context=context,
+        dockerfile=dockerfile,
+        target=target,
+        build_args=dict(build_args or {}),
+        platform=Platform.here() if platform is None else Platform.parse(str(platform)),
+        named_contexts=dict(named_contexts or {}),
+        pull=pull,
+        registry=registry,
+    )

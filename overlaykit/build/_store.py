@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ._cache import BuildCache
     from ._events import BuildEvent
     from ._locks import KeyLocks
-    from ._request import BuildResult, Pull, Secret, Shell
+    from ._request import BuildResult, BuildWarning, Pull, Secret, Shell
+    from .dockerfile import Outline, Target
 
 __all__ = ["BuildStore", "open_store"]
 
@@ -114,27 +115,90 @@ class BuildStore(ContainerStore):
         for name in names:
             Reference.parse(name)  # before the work
         request = BuildRequest(
-            context,
-            dockerfile,
-            names,
-            target,
-            dict(build_args or {}),
-            Platform.here() if platform is None else Platform.parse(str(platform)),
-            no_cache,
-            dict(secrets or {}),
-            dict(labels or {}),
-            list(cache_from),
-            dict(named_contexts or {}),
-            network,
-            source_date_epoch(epoch),
-            pull,
-            registry,
-            compression,
-            runtime,
-            progress,
-            debug,
+            context=context,
+            dockerfile=dockerfile,
+            tags=names,
+            target=target,
+            build_args=dict(build_args or {}),
+            platform=Platform.here() if platform is None else Platform.parse(str(platform)),
+            no_cache=no_cache,
+            secrets=dict(secrets or {}),
+            labels=dict(labels or {}),
+            cache_from=list(cache_from),
+            named_contexts=dict(named_contexts or {}),
+            network=network,
+            epoch=source_date_epoch(epoch),
+            pull=pull,
+            registry=registry,
+            compression=compression,
+            runtime=runtime,
+            progress=progress,
+            debug=debug,
         )
         return solve(self, request)
+
+    def check_build(
+        self,
+        context: str | os.PathLike[str] | BinaryIO | None,
+        *,
+        dockerfile: str | os.PathLike[str] | bytes | None = None,
+        target: str | None = None,
+        build_args: Mapping[str, str] | None = None,
+        platform: Platform | str | None = None,
+        named_contexts: Mapping[str, str | os.PathLike[str]] | None = None,
+        pull: Pull = "missing",
+        registry: Options | None = None,
+    ) -> tuple[BuildWarning, ...]:
+        """Run the build checks alone, and build nothing; of base images no layers are fetched.
+
+        Parameters and errors are those of :meth:`build`. ``# check=error=true`` makes no difference.
+
+        :returns: what was found, in the Dockerfile's order.
+        """
+        from ._request import look_at
+        from ._solve import check
+
+        return check(
+            self,
+            look_at(context, dockerfile, target, build_args, platform, named_contexts, pull, registry),
+        )
+
+    def outline_build(
+        self,
+        context: str | os.PathLike[str] | BinaryIO | None,
+        *,
+        dockerfile: str | os.PathLike[str] | bytes | None = None,
+        target: str | None = None,
+        build_args: Mapping[str, str] | None = None,
+        platform: Platform | str | None = None,
+        named_contexts: Mapping[str, str | os.PathLike[str]] | None = None,
+        pull: Pull = "missing",
+        registry: Options | None = None,
+    ) -> Outline:
+        """Return what a target takes: build arguments, secrets, SSH agents. Parameters as for :meth:`check_build`."""
+        from ._request import look_at
+        from ._solve import outline
+
+        return outline(
+            self,
+            look_at(context, dockerfile, target, build_args, platform, named_contexts, pull, registry),
+        )
+
+    def build_targets(
+        self,
+        context: str | os.PathLike[str] | BinaryIO | None,
+        *,
+        dockerfile: str | os.PathLike[str] | bytes | None = None,
+    ) -> list[Target]:
+        """Return the stages of a Dockerfile, each of which can be the target of a build.
+
+        :raises DockerfileError: the Dockerfile is wrong.
+        :raises BuildError: there is none.
+        """
+        from ._request import look_at
+        from ._solve import targets
+
+        return targets(self, look_at(context, dockerfile))
 
     # -- the cache -----------------------------------------------------------------------------------------------------
 

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderResult
 
+    from ..build import BuildWarning
+    from ..errors import DockerfileError
     from ._output import Output
 
-__all__ = ["BuildEvent", "BuildView", "build_view"]
+__all__ = ["BuildEvent", "BuildView", "as_json", "build_view", "show_place"]
 
 _TAIL = 6
 """Lines of a running step's output on a terminal."""
@@ -68,6 +70,17 @@ class BuildView(Protocol):
 
     def close(self) -> None:
         """Show nothing more, and leave what was shown; a second time does nothing."""
+
+
+def show_place(error: DockerfileError, output: Output) -> None:
+    """Write the line of the Dockerfile that an error is about, with a caret below the place."""
+    if not output.json and error.source:
+        sys.stderr.write("".join(f"  {printable(line)}\n" for line in error.shown().split("\n")))
+
+
+def as_json(warning: BuildWarning) -> dict[str, str]:
+    """Return a warning as a document has it."""
+    return {"rule": warning.rule, "message": warning.message, "place": warning.place}
 
 
 @contextlib.contextmanager

@@ -45,6 +45,7 @@ def fetch_image(
     descriptor: Descriptor,
     *,
     platform: Platform | str | None = None,
+    any_alone: bool = False,
     index: Descriptor | None = None,
     references: Iterable[str] = (),
     progress: Callable[[ProgressEvent], None] | None = None,
@@ -59,6 +60,7 @@ def fetch_image(
     :param descriptor: of its manifest, or of an index.
     :param platform: which one of an index, which is kept too; ``None`` for this machine's. An image that comes alone
         must be for the platform that was asked for, and may be for any where none was.
+    :param any_alone: take one that comes alone whatever its platform, though one was asked for.
     :param index: the index that the manifest was chosen from before, to be kept.
     :param references: names to give it.
     :param progress: told of each blob.
@@ -70,7 +72,9 @@ def fetch_image(
     wanted = Platform.parse(platform) if isinstance(platform, str) else platform
     # A name that can be none is found out before anything travels.
     names = [str(Reference.parse(name)) for name in references]
-    return _Fetch(store, source, progress, limits or Limits()).run(descriptor, wanted, index, names)
+    return _Fetch(store, source, progress, limits or Limits()).run(
+        descriptor, wanted, index, names, any_alone=any_alone
+    )
 
 
 class _StoppedError(Exception):
@@ -98,7 +102,13 @@ class _Fetch:
         self._indexes: list[tuple[str, bytes]] = []
 
     def run(
-        self, descriptor: Descriptor, platform: Platform | None, index: Descriptor | None, references: list[str]
+        self,
+        descriptor: Descriptor,
+        platform: Platform | None,
+        index: Descriptor | None,
+        references: list[str],
+        *,
+        any_alone: bool,
     ) -> Fetched:
         with self._store.adding():
             if index is not None:
@@ -111,7 +121,8 @@ class _Fetch:
                     f"the image has {len(manifest.layers)} layers and its configuration {len(config.diff_ids)}: "
                     "make or fetch the image again"
                 )
-            if platform is not None and not self._indexes and not platform.accepts(config.platform):
+            alone = platform is not None and not self._indexes and not any_alone
+            if alone and platform is not None and not platform.accepts(config.platform):
                 raise errors.NotFoundError(
                     f"the image is for {config.platform}, and {platform} was asked for: leave the platform out to take "
                     "it, or name another image"

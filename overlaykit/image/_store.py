@@ -344,6 +344,7 @@ class ImageStore(Store):
         reference: str,
         *,
         platform: Platform | str | None = None,
+        any_alone: bool = False,
         options: Options | None = None,
         limits: Limits | None = None,
         progress: Callable[[ProgressEvent], None] | None = None,
@@ -351,7 +352,15 @@ class ImageStore(Store):
         """Bring an image from a registry; see :func:`overlaykit.image.registry.pull`."""
         from .registry import pull
 
-        return pull(self, reference, platform=platform, options=options, limits=limits, progress=progress)
+        return pull(
+            self,
+            reference,
+            platform=platform,
+            any_alone=any_alone,
+            options=options,
+            limits=limits,
+            progress=progress,
+        )
 
     def push(
         self,

@@ -104,3 +104,51 @@ def test_prune_forgets_builds_only_where_it_is_told(cli: Cli, context: Path) -> 
     assert cli.json("build", str(context), "--target", "base")["cached"] == 2
     cli.run("prune", "--build-cache")
     assert cli.json("build", str(context), "--target", "base")["cached"] == 0
+
+
+def test_a_check_shows_where_and_fails_and_builds_nothing(cli: Cli, context: Path) -> None:
+    (context / "Dockerfile").write_text("FROM scratch\n# tools: made here\nCMD run it\nMAINTAINER me\n")
+    ran = cli.run("build", str(context), "--check", expect=1)
+    assert ran.stderr.splitlines() == ["Check complete, 2 warnings have been found!"]
+    lines = ran.stdout.splitlines()
+    at = lines.index("WARNING: JSONArgsRecommended")
+    assert lines[at + 2 : at + 6] == ["Dockerfile:3", "-" * 20, "   3 | >>> CMD run it", "-" * 20]
+    document = json.loads(cli.run("build", str(context), "--call=check", "--json", expect=1).stdout)
+    assert [one["place"] for one in document["warnings"]] == ["Dockerfile:3", "Dockerfile:4"]
+    assert cli.json("images") == {"images": []}
+    (context / "Dockerfile").write_text("# check=skip=JSONArgsRecommended,MaintainerDeprecated\nFROM scratch\nCMD a\n")
+    ran = cli.run("build", str(context), "--check")
+    assert (ran.stdout, ran.stderr) == ("", "Check complete, no warnings found.\n")
+    (context / "Dockerfile").write_text("FROM nowhere AS\n")
+    assert "  FROM nowhere AS" in cli.run("build", str(context), "--check", expect=7).stderr
+
+
+def test_a_build_counts_its_warnings_at_its_end(cli: Cli, context: Path) -> None:
+    (context / "Dockerfile").write_text("FROM scratch\nCMD run it\n")
+    lines = cli.run("build", str(context), "--build-arg", "A=1").stderr.splitlines()[-3:]
+    assert lines[0] == "2 warnings found (--check shows where):"
+    assert lines[1].startswith(" - JSONArgsRecommended: JSON arguments recommended for CMD")
+    assert lines[1].endswith("(line 2)")
+    assert lines[2].startswith(" - UnusedBuildArg: no ARG declares the build argument A")
+
+
+def test_targets_and_outlines_are_tables(cli: Cli, context: Path) -> None:
+    (context / "Dockerfile").write_text(
+        "# one the first\nFROM scratch AS one\n# A what it is for\nARG A=1\nFROM one\n"
+        "RUN --mount=type=secret,id=key,required=true make\n"
+    )
+    assert cli.lines("build", str(context), "--call=targets") == [
+        "TARGET     DESCRIPTION",
+        "one        the first",
+        "(default)",
+    ]
+    assert cli.lines("build", str(context), "--call=outline", "--build-arg", "A=2") == [
+        "TARGET: (default)",
+        "",
+        "BUILD ARG  VALUE  DESCRIPTION",
+        "A          2      what it is for",
+        "",
+        "SECRET  REQUIRED",
+        "key     true",
+    ]
+    assert [one["name"] for one in cli.json("build", str(context), "--call=targets")["targets"]] == ["one", ""]

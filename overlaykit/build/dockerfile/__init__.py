@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from ._ast import (
     PIPES,
     Add,
@@ -36,6 +39,7 @@ from ._ast import (
     Volume,
     Workdir,
 )
+from ._directives import parse_check
 from ._globals import Globals
 from ._lint import lint
 from ._mounts import BindMount, CacheMount, Mount, SecretMount, SshMount, TmpfsMount, WrittenMount
@@ -44,6 +48,9 @@ from ._place import Place, Source, Word
 from ._plan import ContextOrigin, ImageOrigin, Origin, Plan, PlannedStage, ScratchOrigin, StageOrigin, plan
 from ._rules import RULES, Finding, Rule
 from ._scope import Scope
+
+if TYPE_CHECKING:
+    from ._outline import Outline, OutlineArgument, Target, outline, targets
 
 __all__ = [
     "PIPES",
@@ -75,6 +82,8 @@ __all__ = [
     "Mount",
     "Onbuild",
     "Origin",
+    "Outline",
+    "OutlineArgument",
     "Place",
     "Plan",
     "PlannedStage",
@@ -89,6 +98,7 @@ __all__ = [
     "Stage",
     "StageOrigin",
     "Stopsignal",
+    "Target",
     "TmpfsMount",
     "Transfer",
     "User",
@@ -97,7 +107,20 @@ __all__ = [
     "Workdir",
     "WrittenMount",
     "lint",
+    "outline",
     "parse",
+    "parse_check",
     "parse_triggers",
     "plan",
+    "targets",
 ]
+
+_LATER = frozenset(("Outline", "OutlineArgument", "Target", "outline", "targets"))
+"""What no build needs."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module("._outline", __name__), name)
+    return value

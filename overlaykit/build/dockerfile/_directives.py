@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from ._ast import Check, Directives
 from ._expand import SPACES
-from ._place import Line, Place
+from ._place import Line, Place, Source
 
 if TYPE_CHECKING:
-    from ._place import Source, Word
+    from ._place import Word
 
-__all__ = ["TRUTHS", "read_check", "read_directives"]
+__all__ = ["TRUTHS", "parse_check", "read_check", "read_directives"]
 
 _DIRECTIVE = re.compile(r"\s*#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)", re.DOTALL)
 _NAMES = ("syntax", "escape", "check")
@@ -76,3 +76,12 @@ def read_check(source: Source, word: Word) -> Check:
             raise source.error(part.place, f"error is true or false, not {value[:20]!r}")
     skip, more = told.get("skip", frozenset()), told.get("experimental", frozenset())
     return Check(skip - {"all"}, "all" in skip, error, more - {"all"}, "all" in more)
+
+
+def parse_check(text: str, *, name: str) -> Check:
+    """Return what the text of a ``check`` says that is in no Dockerfile.
+
+    :param name: what errors call it.
+    :raises DockerfileError: it says something else.
+    """
+    return read_check(Source(name, [text]), Line(text, [0], [Place(1, 1)], last=1).word(0, len(text)))

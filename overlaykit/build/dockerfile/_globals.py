@@ -104,8 +104,9 @@ class Globals:
     def unused(self) -> list[str]:
         """The names among ``build_args`` that no ARG of the Dockerfile declares, sorted."""
         declared = {str(argument.name) for one in self._all() for argument in one.arguments}
-        known = declared | PREDEFINED | set(self._platforms) | {"SOURCE_DATE_EPOCH", "BUILDKIT_SYNTAX"}
-        return sorted(set(self._given) - known)
+        known = declared | PREDEFINED | set(self._platforms) | {"SOURCE_DATE_EPOCH"}
+        # What begins so is for the builder (Dockerfile reference, "BuildKit built-in build args").
+        return sorted(name for name in set(self._given) - known if not name.startswith("BUILDKIT_"))
 
     def _all(self) -> Iterator[ast.Arg]:
         yield from self._dockerfile.arguments

@@ -6,10 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from .._build_view import build_view
+from .._build_view import as_json, build_view, show_place
 from .._exit import UsageError
 from .._registry import add_mirror_option, add_registry_options, registry_options
-from .._text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -59,6 +58,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a further context: a directory, or docker-image://IMAGE",
     )
+    add(
+        "--call",
+        metavar="WHAT",
+        choices=("build", "check", "outline", "targets"),
+        default="build",
+        help="build (default), or only say something of the Dockerfile: check, outline or targets",
+    )
+    add("--check", dest="call", action="store_const", const="check", help="as --call=check: exit code 1 for warnings")
     add("--pull", action="store_true", help="ask registries for base images though they are here")
     add("--network", metavar="HOW", choices=("host", "none"), default="host", help="of RUN: host (default) or none")
     add("--runtime", metavar="PROGRAM", help="what runs RUN: crun, runc, or a path")
@@ -80,7 +87,13 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
     output = context.output
     where, dockerfile = _sources(arguments)
-    build_args = dict(_argument(text) for text in arguments.build_arg)
+    given = dict(_argument(text) for text in arguments.build_arg)
+    build_args = {name: value for name, value in given.items() if value is not None}
+    named_contexts = dict(_pair("--build-context", text) for text in arguments.build_context)
+    if arguments.call != "build":
+        from .._build_call import call
+
+        return call(context, arguments, where, dockerfile, build_args, named_contexts)
     with context.open_store(create=True) as store, build_view(output, arguments.progress) as view:
         try:
             result = store.build(
@@ -88,13 +101,13 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
                 dockerfile=dockerfile,
                 tags=arguments.tag,
                 target=arguments.target,
-                build_args={name: value for name, value in build_args.items() if value is not None},
+                build_args=build_args,
                 platform=arguments.platform,
                 no_cache=arguments.no_cache,
                 secrets=dict(_secret(text) for text in arguments.secret),
                 labels=dict(_pair("--label", text) for text in arguments.label),
                 cache_from=arguments.cache_from,
-                named_contexts=dict(_pair("--build-context", text) for text in arguments.build_context),
+                named_contexts=named_contexts,
                 network=arguments.network,
                 pull="always" if arguments.pull else "missing",
                 registry=registry_options(arguments),
@@ -104,8 +117,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
                 debug=_debugger(output, view) if context.options.debug else None,
             )
         except DockerfileError as error:
-            if not output.json and error.source:
-                sys.stderr.write("".join(f"  {printable(line)}\n" for line in error.shown().split("\n")))
+            show_place(error, output)
             raise
         except BuildStepError as error:
             if view is None and not output.json:
@@ -117,9 +129,13 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _write(output: Output, result: BuildResult) -> None:
+    count = len(result.warnings)
+    if count:
+        # As BuildKit's client writes it.
+        output.note(f"{count} warning{'s' if count > 1 else ''} found (--check shows where):")
     for warning in result.warnings:
-        place = f"{warning.place}: " if warning.place else ""
-        output.note(f"warning: {place}{warning.rule}: {warning.message}")
+        line = warning.place.rpartition(":")[2]
+        output.note(f" - {warning.rule}: {warning.message}" + (f" (line {line})" if line else ""))
     if output.json:
         output.document(
             {
@@ -129,7 +145,7 @@ def _write(output: Output, result: BuildResult) -> None:
                 "steps": result.steps,
                 "cached": result.cached,
                 "seconds": round(result.seconds, 3),
-                "warnings": [{"rule": one.rule, "message": one.message, "place": one.place} for one in result.warnings],
+                "warnings": [as_json(one) for one in result.warnings],
             }
         )
     else:

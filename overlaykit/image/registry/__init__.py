@@ -13,13 +13,25 @@ from ._options import Options
 if TYPE_CHECKING:
     from ._credentials import Credentials, find_credentials
     from ._mirrors import Mirror
-    from ._move import pull, pull_all, push, push_all, tags
+    from ._move import describe, pull, pull_all, push, push_all, tags
 
-__all__ = ["Credentials", "Mirror", "Options", "find_credentials", "pull", "pull_all", "push", "push_all", "tags"]
+__all__ = [
+    "Credentials",
+    "Mirror",
+    "Options",
+    "describe",
+    "find_credentials",
+    "pull",
+    "pull_all",
+    "push",
+    "push_all",
+    "tags",
+]
 
 _LATER = {
     "Credentials": "_credentials",
     "Mirror": "_mirrors",
+    "describe": "_move",
     "find_credentials": "_credentials",
     "pull": "_move",
     "pull_all": "_move",

@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 from ... import errors
-from ...changeset import Limits
+from ...changeset import Limits, check_digest, digest_of
 from .._fetch import fetch_image
-from .._model import INDEX_TYPES, Index, Platform
+from .._model import INDEX_TYPES, ImageConfig, Index, Manifest, Platform
 from .._reference import Reference
 from .._transfer import Sent, send_image
 from ._options import Options
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .._transfer import Fetched, ProgressEvent
     from ._source import RegistrySource
 
-__all__ = ["pull", "pull_all", "push", "push_all", "tags"]
+__all__ = ["describe", "pull", "pull_all", "push", "push_all", "tags"]
 
 
 def pull(
@@ -33,6 +33,7 @@ def pull(
     reference: str | Reference,
     *,
     platform: Platform | str | None = None,
+    any_alone: bool = False,
     options: Options | None = None,
     limits: Limits | None = None,
     progress: Callable[[ProgressEvent], None] | None = None,
@@ -44,6 +45,7 @@ def pull(
 
     :param reference: by tag or by digest; with both the digest counts.
     :param platform: which one of an image for several, ``"linux/arm64"``; this machine's where there is none.
+    :param any_alone: take an image that is for one platform alone whatever that is, though one was asked for.
     :param options: how to speak with the registry.
     :param limits: what is refused.
     :param progress: told of each blob, from several threads.
@@ -64,10 +66,47 @@ def pull(
         found = source.resolve(place)
         names = [str(where)]
         return [
-            fetch_image(store, source, found, platform=platform, references=names, progress=progress, limits=limits)
+            fetch_image(
+                store,
+                source,
+                found,
+                platform=platform,
+                any_alone=any_alone,
+                references=names,
+                progress=progress,
+                limits=limits,
+            )
         ]
 
     return from_places(where, options or Options(), limits, bring)[0]
+
+
+def describe(
+    reference: str | Reference,
+    *,
+    platform: Platform,
+    options: Options | None = None,
+    limits: Limits | None = None,
+) -> tuple[str, ImageConfig]:
+    """Return the digest of an image's manifest and its configuration, without its layers and without a store.
+
+    Of an image for one platform alone that platform does not matter. Parameters and errors are those of :func:`pull`.
+    """
+    limits = limits or Limits()
+    found: list[tuple[str, ImageConfig]] = []
+
+    def bring(source: RegistrySource, place: Reference) -> list[Fetched]:
+        descriptor = source.resolve(place)
+        while descriptor.media_type in INDEX_TYPES:
+            descriptor = Index.parse(source.manifest(descriptor), limits).select(platform)
+        manifest = Manifest.parse(source.manifest(descriptor), descriptor.media_type, limits)
+        raw = source.manifest(manifest.config)
+        check_digest("the image's configuration", manifest.config.digest, digest_of(raw, manifest.config.digest))
+        found.append((descriptor.digest, ImageConfig.parse(raw, limits)))
+        return []
+
+    from_places(_parsed(reference), options or Options(), limits, bring)
+    return found[-1]
 
 
 def pull_all(
