@@ -42,7 +42,10 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
 
 
 def pytest_configure() -> None:
-    # A shell starts what runs in its background with SIGINT ignored, and every program started from there ignores it
-    # too: the tests of what Ctrl-C does would wait for ever.
+    # A shell starts what runs in its background with SIGINT ignored, nohup with SIGHUP, and every program started from
+    # there ignores them too: the tests of what Ctrl-C and a closed terminal do would wait for ever.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
