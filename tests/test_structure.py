@@ -19,6 +19,7 @@ TOP = Path(__file__).parent.parent
 FLOORS = {
     "errors": 0,
     "_native": 0,
+    "values": 0,
     "linux": 1,
     "tree": 1,
     "driver": 2,
@@ -35,7 +36,7 @@ FLOORS = {
 }
 
 #: What a driver may use: what any third party may.
-PUBLIC = {"overlaykit", *(f"overlaykit.{name}" for name in ("errors", "tree", "driver", "plugin", "linux"))}
+PUBLIC = {"overlaykit", *(f"overlaykit.{name}" for name in ("errors", "values", "tree", "driver", "plugin", "linux"))}
 
 
 #: Who may use a private module of another package, and why.

@@ -17,11 +17,12 @@ import errno
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from overlaykit import errors, linux
 from overlaykit.driver import SnapshotId
+from overlaykit.values import value_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ __all__ = ["Committed", "Layout", "Prepared", "Record"]
 _ACL_DEFAULT = "system.posix_acl_default"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Prepared:
     """How a snapshot began.
 
@@ -49,7 +50,7 @@ class Prepared:
     done: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Committed:
     """What a snapshot was when it was committed; see :class:`overlaykit.linux.TreeSurvey`.
 

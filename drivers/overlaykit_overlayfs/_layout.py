@@ -19,10 +19,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from overlaykit import errors, linux
+from overlaykit.values import value_class
 
 __all__ = ["Format", "Layers", "Layout", "boot_id", "write_file"]
 
@@ -58,7 +58,7 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Format:
     """What a driver's root was made with.
 
@@ -71,7 +71,7 @@ class Format:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Layers:
     """What a snapshot stands on.
 

@@ -13,11 +13,11 @@ import os
 import threading
 import weakref
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from overlaykit import errors, linux
 from overlaykit.tree import HostTree
+from overlaykit.values import value_class
 
 from ._journal import Journal
 from ._layout import Layers, Layout
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "Shared"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Settings:
     """How a driver mounts.
 

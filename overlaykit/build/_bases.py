@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..image import Platform, Reference
+from ..values import value_class
 from ._layers import Layer, Stack
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Base", "Bases"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Base:
     """An image, as a build needs it.
 

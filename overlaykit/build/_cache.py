@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..image import Descriptor
+from ..values import value_class
 
 if TYPE_CHECKING:
     import sqlite3
@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS build_cache (
 _COLUMNS = "key, diff_id, chain, digest, media_type, size, created, created_by, used"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CacheRecord:
     """One step of a build that need not be done again.
 

@@ -7,9 +7,9 @@ What a COPY copied no history tells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..values import value_class
 from ._cache import CacheRecord
 from ._layers import KEY_ANNOTATION, Stack
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["HistoryCache", "known_steps"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Entry:
     created: str
     created_by: str

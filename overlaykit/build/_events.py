@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from ..values import value_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,7 @@ __all__ = ["BuildEvent", "EventKind", "Reporter", "Step"]
 EventKind = Literal["start", "output", "progress", "cached", "done", "failed", "canceled", "warning"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class BuildEvent:
     """Something that happened to a step of a build.
 

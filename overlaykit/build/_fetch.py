@@ -9,10 +9,10 @@ import os
 import posixpath
 import tempfile
 import zlib
-from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, cast
 
 from .. import errors
+from ..values import field, value_class
 
 if TYPE_CHECKING:
     import http.client
@@ -35,7 +35,7 @@ LARGEST = 2 << 30
 """Bytes of a file that is fetched: it is held in memory."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Fetched:
     """A file that is in no context.
 

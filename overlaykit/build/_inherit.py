@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..values import value_class
 from ._config import StageConfig
 from ._layers import Stack
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Inherited"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Inherited:
     """The layers, the configuration and the history that a stage goes on with.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import threading
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .. import errors
 from ..changeset import Limits
 from ..image import Descriptor, chain_ids, timestamp
 from ..store import LABEL_MEDIA_TYPE, begin_layer, commit_layer
+from ..values import replace, value_class
 from ._cache import CacheRecord
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ KEY_ANNOTATION = "overlaykit.build.key"
 """The annotation of a layer in a manifest: the cache key of the step that made it, for ``--cache-from``."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Layer:
     """One layer of an image that is being built.
 
@@ -43,7 +43,7 @@ class Layer:
     diff_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Stack:
     """Layers one over the other.
 

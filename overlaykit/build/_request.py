@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from .. import errors
+from ..values import field, value_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ Shell = Callable[[], int]
 """Opens a shell where a RUN failed; returns its exit code."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class BuildRequest:
     """What is to be built; :meth:`BuildStore.build` says what each means."""
 
@@ -54,7 +54,7 @@ class BuildRequest:
     debug: Callable[[BuildStepError, Shell], object] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class BuildWarning:
     """Something that a build finds worth saying.
 
@@ -70,7 +70,7 @@ class BuildWarning:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class BuildResult:
     """What came of a build.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from ..values import value_class
 from . import dockerfile as ast
 from ._request import BuildWarning
 from ._stage import Work
@@ -37,7 +37,7 @@ _HOSTNAME = "buildkitsandbox"
 """What BuildKit calls the machine: the same name everywhere, so that no layer depends on it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Command:
     """All that a RUN is run with."""
 
@@ -53,7 +53,7 @@ class _Command:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FailedStep:
     """A RUN that failed: the way into a shell where it ran.
 

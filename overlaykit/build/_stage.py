@@ -6,6 +6,7 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..values import value_class
 from . import dockerfile as ast
 from ._cache import key_of
 from ._history import COMMENT, created_by
@@ -27,7 +28,7 @@ WORK = (ast.Run, ast.Transfer, ast.Workdir)
 """Instructions that are steps: those that may change the tree."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StageResult:
     """A stage that is done.
 
@@ -164,7 +165,7 @@ class StageBuild:
         return Work("workdir", {"path": path, "user": user}, make)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Work:
     """What an instruction does to the tree.
 

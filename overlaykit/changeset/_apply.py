@@ -9,11 +9,11 @@ raised.
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import errors
 from ..driver import NodeAttributes, NodeKind, join_path
+from ..values import value_class
 from ._below import Below
 from ._nodes import Node, Put
 from ._paths import META, NAME, OPAQUE, UNFIT, WHITEOUT, is_below_meta, is_whiteout, refused, show, unfit
@@ -37,7 +37,7 @@ _LINKS = 40
 _NODES = {TarKind.FIFO: NodeKind.FIFO, TarKind.CHARACTER: NodeKind.CHARACTER, TarKind.BLOCK: NodeKind.BLOCK}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Applied:
     """What was applied.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import errors
 from ..tree import Aspect, ChangeKind
+from ..values import value_class
 from ._compress import CompressedWriter
 from ._tar_write import END, TarHeader, encode_header, padding
 
@@ -45,7 +46,7 @@ _SECOND = 1_000_000_000
 _Inode = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WrittenLayer:
     """What :func:`write_layer` wrote.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Final, Self
 
 from .. import errors
+from ..values import value_class
 
 __all__ = ["Limits"]
 
@@ -14,7 +15,7 @@ _GIB: Final = 1 << 30
 _MIB: Final = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Limits:
     """Where reading stops with a :class:`~overlaykit.errors.LimitError`, whose ``limit`` is the name of one of these.
 

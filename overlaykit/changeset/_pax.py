@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import unquote_to_bytes
 
 from .. import errors
+from ..values import value_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +46,7 @@ class Overrides(TypedDict, total=False):
     mtime: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Sparse:
     """The map of a sparse file.
 

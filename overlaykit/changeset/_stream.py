@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from .. import errors
+from ..values import value_class
 from ._channel import Channel, Closed
 from ._digest import check_digest, new_hash, split_digest
 from ._inflate import HEAD, detect, inflate
@@ -41,7 +41,7 @@ class Tee(Protocol):
         """Take the next bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StreamResult:
     """What a layer was that was read to its end.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import enum
 import os
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..driver import NodeAttributes
 from ..linux._lib import load
+from ..values import value_class
 from . import _pax
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TarEntry:
     """One member.
 

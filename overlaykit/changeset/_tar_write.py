@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import errors
+from ..values import value_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ _LARGE = 0o77777777777
 _SECOND = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TarHeader:
     """One entry of an archive.
 

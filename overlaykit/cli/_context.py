@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DriverUnavailableError, NotFoundError, UnknownDriverError
+from ..values import value_class
 
 if TYPE_CHECKING:
     from ..build import BuildStore
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Context", "default_store", "nearest_existing"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Context:
     """The global options, and what they open.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
+from ..values import field, value_class
 from ._exit import UsageError
 from ._help import GLOBAL_OPTIONS
 
@@ -18,7 +18,7 @@ __all__ = ["CommandParser", "GlobalOptions"]
 DURABILITIES = ("none", "commit", "full")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class GlobalOptions:
     """The values of the options that every command takes."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from ..values import field, value_class
 
 if TYPE_CHECKING:
     from ..tree import Tree
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class File:
     """A regular file; what is ``None`` is left as it comes."""
 
@@ -45,7 +46,7 @@ class File:
     xattrs: Mapping[str, bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Directory:
     """A directory; one that exists gets the attributes."""
 
@@ -54,26 +55,26 @@ class Directory:
     xattrs: Mapping[str, bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Symlink:
     """A symbolic link with its target, verbatim."""
 
     target: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Link:
     """A further name of the file at another path."""
 
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Fifo:
     """A named pipe."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Special:
     """Anything else: its type bits and device number."""
 
@@ -81,12 +82,12 @@ class Special:
     device: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Gone:
     """The name is deleted, with all below it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Fresh:
     """The name is deleted with all below it, then made anew."""
 
@@ -210,7 +211,7 @@ def _see_one(tree: Tree, path: str, attributes: os.stat_result) -> Seen:
             return Special(format, attributes.st_rdev)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Node:
     """All of one path that a layer stores, and that is the same in every driver."""
 

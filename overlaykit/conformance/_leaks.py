@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from ..values import value_class
 
 __all__ = ["Resources", "leaked", "resources"]
 
@@ -16,7 +17,7 @@ _DESCRIPTORS = next((path for path in ("/proc/self/fd", "/dev/fd") if Path(path)
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Resources:
     """What the process holds at one moment."""
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from ..driver import Aspect, ChangeKind
 from ..tree import RenameFlag, change_order
+from ..values import value_class
 
 __all__ = ["FIFO", "Model", "Record", "model_changes"]
 
@@ -26,7 +27,7 @@ class _Node:
     entries: dict[str, _Node] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Record:
     """What the model says of one path; times are not modelled.
 

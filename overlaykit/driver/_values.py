@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NewType
+
+from ..values import field, value_class
 
 if TYPE_CHECKING:
     import datetime
@@ -53,7 +54,7 @@ class SnapshotKind(enum.StrEnum):
     VIEW = "view"  #: read-only, of a committed one, never a parent
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Usage:
     """What one snapshot takes by itself, without its parents.
 
@@ -68,7 +69,7 @@ class Usage:
         return Usage(self.bytes + other.bytes, self.inodes + other.inodes)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Mount:
     """What a host would hand to mount(2) to see a snapshot; containerd's ``mount.Mount``.
 
@@ -82,7 +83,7 @@ class Mount:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Probe:
     """Whether a driver works here.
 
@@ -100,7 +101,7 @@ class Probe:
     details: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DriverSpec:
     """A driver as data: registering or listing it imports nothing of it.
 
@@ -129,7 +130,7 @@ class DriverSpec:
     known_failures: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DriverConfig:
     """What a driver's factory is called with.
 
@@ -147,7 +148,7 @@ class DriverConfig:
     probe: Probe | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SnapshotInfo:
     """A snapshot as the store knows it.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import stat
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from ..values import value_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -68,7 +69,7 @@ def hidden_paths(
                 pending.append(child)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class NodeAttributes:
     """The attributes of one object of a layer.
 

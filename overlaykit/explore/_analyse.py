@@ -6,12 +6,12 @@ looked at. What an archive means is decided by :func:`overlaykit.changeset.apply
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import errors
 from ..changeset import LayerStream, Limits, Restart, apply_layer
 from ..image import chain_ids
+from ..values import value_class
 from ._container import apply_changes
 from ._difference import differences
 from ._merged import EMPTY, MergedTree, MergedWriter
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["analyse"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Read:
     """A layer that was read."""
 

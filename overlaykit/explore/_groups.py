@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ..values import value_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["WasteGroup", "group_waste", "instruction_text"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WasteGroup:
     """What one layer hides in one way.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import enum
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..driver import NodeKind
 from ..tree import Aspect, ChangeKind
+from ..values import value_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ FORMATS: dict[NodeKind, int] = {
 """The type of each as stat(2) has it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Entry:
     """An object of a merged tree. Hard links of one file are one entry under several names.
 
@@ -113,7 +113,7 @@ class Entry:
                 pending += [(before + name, child) for name, child in sorted(entry.children.items(), reverse=True)]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class EntryChange:
     """One path that a layer adds, changes or removes.
 
@@ -154,7 +154,7 @@ class Cause(enum.StrEnum):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Waste:
     """Content of a file that one layer stores and no name of the final tree leads to.
 
@@ -176,7 +176,7 @@ class Waste:
     moved_to: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Duplicate:
     """Content that a layer stores though a layer below has it in a file that still shows, under another path.
 
@@ -192,7 +192,7 @@ class Duplicate:
     places: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DirectoryTotal:
     """What a layer does below one directory, at any depth.
 
@@ -210,7 +210,7 @@ class DirectoryTotal:
     hidden: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LayerReport:
     """One layer.
 
@@ -265,7 +265,7 @@ class LayerReport:
         return DirectoryTotal(added, modified, removed, self.stored, self.hidden)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Step:
     """An instruction of the image's history.
 
@@ -281,7 +281,7 @@ class Step:
     layer: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Analysis:
     """An image, or a container over one, layer by layer.
 

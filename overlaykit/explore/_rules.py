@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..values import value_class
 
 if TYPE_CHECKING:
     import os
@@ -42,7 +43,7 @@ def _ratio(text: str) -> float:
     return value
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Broken:
     """A rule that an image breaks.
 
@@ -54,7 +55,7 @@ class Broken:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Rules:
     """Thresholds; ``None`` switches one off. The names, and the defaults, are those of dive.
 

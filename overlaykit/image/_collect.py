@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import errors
 from ..changeset import Limits, digest_of
+from ..values import value_class
 from ._model import INDEX_TYPES, Index, chain_ids
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Collected", "collect"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Collected:
     """What was removed.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
 from ..driver import SnapshotKind
+from ..values import value_class
 
 if TYPE_CHECKING:
     import datetime
@@ -33,7 +33,7 @@ _IMAGE = "overlaykit.container.image"
 _REFERENCE = "overlaykit.container.reference"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ContainerInfo:
     """A container as the store knows it.
 

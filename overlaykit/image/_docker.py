@@ -8,11 +8,11 @@ form of Docker 25 and later is an OCI layout that also has a ``manifest.json``. 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
 from ..changeset import check_digest, new_hash, split_digest
+from ..values import value_class
 from ._files import parse_json, read_document
 from ._layout import blob_name, to_json
 from ._model import Descriptor
@@ -36,7 +36,7 @@ def is_docker(files: Files) -> bool:
     return files.size("manifest.json") is not None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Listed:
     """One image of ``manifest.json``."""
 

@@ -6,12 +6,12 @@ media types (image manifest version 2, schema 2) are read alike.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from .. import errors
 from ..changeset import Limits, digest_of, split_digest
+from ..values import field, value_class
 from ._json import Document, parse
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "i386": "386"
 _VARIANTS = {"armv7l": "v7", "armv6l": "v6"}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Platform:
     """What an image runs on; the names are Go's.
 
@@ -112,7 +112,7 @@ def _variant(one: Platform) -> str:
     return "" if (one.architecture, one.variant) == ("arm64", "v8") else one.variant
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Descriptor:
     """What a document says of a blob.
 
@@ -163,7 +163,7 @@ class Descriptor:
         return cls(media_type, digest_of(data), len(data))
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Index:
     """A list of manifests, one a platform.
 
@@ -214,7 +214,7 @@ class Index:
         raise errors.NotFoundError(f"there is no image for {wanted}; there are those for {there or 'nothing'}")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Manifest:
     """An image: a configuration and layers, the lowest first.
 
@@ -265,7 +265,7 @@ class Manifest:
         return Descriptor.of(self.media_type, self.raw)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class History:
     """One instruction of an image's making.
 
@@ -281,7 +281,7 @@ class History:
     empty_layer: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ImageConfig:
     """What an image is besides its layers.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import errors
+from ..values import value_class
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS image_indexes (
 """
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Image:
     """An image in a store.
 

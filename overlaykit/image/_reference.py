@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import Self
 
 from .. import errors
 from ..changeset import split_digest
+from ..values import replace, value_class
 
 __all__ = ["Reference"]
 
@@ -24,7 +24,7 @@ _OFFICIAL = "library/"
 _OLD_HUB = "index.docker.io"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Reference:
     """Where an image is, and which one.
 

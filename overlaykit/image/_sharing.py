@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..store import LABEL_BLOB, LABEL_DIFF_ID
+from ..values import value_class
 from ._model import chain_ids
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["HistoryEntry", "Layer", "history", "layers"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class HistoryEntry:
     """One instruction of an image's making.
 
@@ -40,7 +40,7 @@ class HistoryEntry:
         return not self.diff_id
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Layer:
     """A layer in a store.
 

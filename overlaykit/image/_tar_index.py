@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import enum
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import errors
+from ..values import value_class
 
 if TYPE_CHECKING:
     from ..changeset import Limits
@@ -43,7 +43,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Member:
     """One member.
 

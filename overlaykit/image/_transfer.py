@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from ..values import value_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["BlobSource", "BlobTarget", "Fetched", "ProgressEvent", "Sent", "send_image"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ProgressEvent:
     """How far something is.
 
@@ -69,7 +70,7 @@ class BlobTarget(Protocol):
         """End what other threads are giving it: it is not wanted any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Fetched:
     """An image that came.
 
@@ -85,7 +86,7 @@ class Fetched:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Sent:
     """An image that went.
 

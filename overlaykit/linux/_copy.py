@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import Any
 
+from ..values import value_class
 from ._lib import load
 from ._trees import call_with_path
 
 __all__ = ["CopyProgress", "CopyResult", "copy_tree"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CopyResult:
     """What a copy made.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..values import value_class
 from ._lib import load
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _PATH_SIZE = 4096
 _NEVER = (1 << 63) - 1
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TreeUsage:
     """What a tree on disk takes.
 
@@ -31,7 +31,7 @@ class TreeUsage:
     inodes: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TreeSurvey:
     """What a look at every entry of a tree on disk finds; file content and extended attributes are not read.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import errors
+from ..values import value_class
 from ._lib import check, load
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["IdRange", "enter_user_namespace", "subordinate_ids"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class IdRange:
     """Consecutive ids that a user may use in a namespace.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ..values import value_class
 from ._spec import PROJECT
 from ._usual import usual_plugins
 from ._values import Origin
@@ -22,7 +22,7 @@ __all__ = ["Installed", "disabled_plugins", "installed_plugins", "is_traced"]
 ALL_EXTERNAL = "all-external"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Installed:
     """An entry point of the group, not loaded yet.
 

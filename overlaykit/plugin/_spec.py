@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pluggy
+
+from ..values import value_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,7 +23,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function of a plugin module as the implementation of the hook of its name."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StoreInfo:
     """The store that a hook call is about.
 
@@ -34,7 +35,7 @@ class StoreInfo:
     driver: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CommandSpec:
     """A further command of the command line, as data: listing it imports nothing of it.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from ..values import field, value_class
 
 if TYPE_CHECKING:
     from ..driver import DriverSpec, Probe
@@ -16,7 +17,7 @@ class PluginWarning(UserWarning):
     """A plugin failed where the failure must not undo what was done: in a hook that is called after the fact."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Origin:
     """Where a plugin comes from.
 
@@ -35,7 +36,7 @@ class Origin:
         return f"plugin {self.plugin!r} of {self.distribution} {self.version}"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PluginProblem:
     """A plugin that cannot be used, or a driver or command of it that cannot.
 
@@ -56,7 +57,7 @@ class PluginProblem:
         return f"{Origin(self.plugin, self.distribution, self.version)}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RegisteredDriver:
     """A driver and the plugin that brings it.
 
@@ -77,7 +78,7 @@ class RegisteredDriver:
         return Origin(self.plugin, self.distribution, self.version)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RegisteredCommand:
     """A command of the command line and the plugin that brings it.
 
@@ -89,7 +90,7 @@ class RegisteredCommand:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Choice:
     """The driver that was chosen.
 

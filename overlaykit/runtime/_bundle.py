@@ -7,9 +7,9 @@ nothing to clean up, whoever is killed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..values import field, value_class
 from ._values import Limits
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Bundle"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Bundle:
     """What a runner starts.
 

@@ -10,10 +10,10 @@ import signal
 import subprocess
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from ..values import field, value_class
 from ._control import Connection
 from ._detached_store import find_state, state_directory, sweep
 from ._logs import LogLimits, LogReader
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["DetachedContainer", "DetachedOptions", "ExecSession", "container_states", "run_detached"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DetachedOptions:
     """How a container runs that nobody waits for, besides what :class:`RunOptions` say.
 

@@ -11,9 +11,9 @@ import contextlib
 import itertools
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ..values import value_class
 from ._times import format_time, parse_time
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _HEAD = 64
 """Bytes that have a record's time, stream and tag in them."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LogLimits:
     """How much is kept: the oldest goes first, a file at a time.
 
@@ -46,7 +46,7 @@ class LogLimits:
     files: int = 5
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LogEntry:
     """Something that was written, at most one line.
 

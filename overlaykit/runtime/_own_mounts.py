@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from ..values import value_class
 from ._own_protocol import Bind, Mount, Namespace, Operation
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _PROPAGATION = {"private": 1 << 18, "slave": 1 << 19, "unbindable": 1 << 17}
 _KERNEL = ("proc", "sys", "dev")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Options:
     set: Mount
     clear: Mount

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import os
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ..values import value_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -165,7 +166,7 @@ class PlanWriter:
 _MESSAGE = struct.Struct("=Iiii240s")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Message:
     """What the runner tells.
 

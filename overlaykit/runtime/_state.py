@@ -15,10 +15,10 @@ import json
 import os
 import shutil
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from ..values import value_class
 from ._times import format_time, parse_time
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Status(enum.StrEnum):
     EXITED = "exited"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ContainerState:
     """What is known of a container's last run.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import errors
+from ..values import value_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ _LARGEST = 1 << 24
 _MAX_ID = (1 << 32) - 2
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class User:
     """Who a process is.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from ..values import field, value_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ Network = Literal["host", "none"]
 """``host``: that of the machine; ``none``: a loopback interface alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class BindMount:
     """A directory or a file of this machine, or of another tree, shown in the container.
 
@@ -40,7 +41,7 @@ class BindMount:
     readonly: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TmpfsMount:
     """An empty file system in memory.
 
@@ -56,7 +57,7 @@ class TmpfsMount:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FileMount:
     """A file that the container sees and that is on no disk: a secret, a hosts file.
 
@@ -80,7 +81,7 @@ RunMount = BindMount | TmpfsMount | FileMount
 """Whatever can be put into a container besides its own tree."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Limits:
     """What the processes of a container may use together; ``None`` is no limit.
 
@@ -97,7 +98,7 @@ class Limits:
         return any(one is not None for one in (self.memory, self.cpus, self.pids))
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ProcessSpec:
     """A process in a container, with all that the image says looked up; ids and paths are the container's.
 
@@ -123,7 +124,7 @@ class ProcessSpec:
     size: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RunOptions:
     """How a container is run, as a user says it: what is ``None`` or empty is as the image has it, or Docker's default.
 
@@ -160,7 +161,7 @@ class RunOptions:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Stdio:
     """Descriptors of this process that are the container's standard streams, untouched: nothing is copied between.
 

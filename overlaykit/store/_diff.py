@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..changeset import compressed, write_layer
+from ..values import value_class
 from ._ingest import Ingest
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _MEDIA_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LayerDescriptor:
     """A layer that was written.
 

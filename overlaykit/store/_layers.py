@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from .. import errors
 from ..changeset import LayerStream, Limits, Restart, apply_layer
 from ..driver import Capability
+from ..values import replace, value_class
 from ._ingest import typed
 from ._labels import LABEL_BLOB, LABEL_DIFF_ID
 from ._names import check_name
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerInfo", "apply", "open_below"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LayerInfo:
     """A layer that was applied.
 
@@ -49,7 +49,7 @@ class LayerInfo:
     skipped: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Wanted:
     """What a layer should be, and how it is read.
 

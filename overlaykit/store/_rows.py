@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 import sqlite3
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..driver import SnapshotId, SnapshotInfo, SnapshotKind, Usage
+from ..values import value_class
 from ._labels import Labels
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _SELECT: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Row:
     """A row of ``snapshots`` with its parent's id and key; times in microseconds since the epoch."""
 
@@ -62,7 +62,7 @@ class Row:
         return self.parent_id if self.kind is SnapshotKind.VIEW and self.parent_id is not None else self.id
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Filter:
     """What :meth:`Store.walk` selects; ``...`` for a parent is any, ``None`` none."""
 

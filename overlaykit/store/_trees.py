@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .. import errors
+from ..values import value_class
 from ._locks import FileLock
 from ._names import show
 
@@ -50,7 +51,7 @@ class _Use:
     claimed: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Claim:
     """A snapshot that nobody else may use.
 

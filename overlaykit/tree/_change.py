@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import os
-from dataclasses import dataclass
+
+from ..values import value_class
 
 __all__ = ["Aspect", "Change", "ChangeKind", "change_order"]
 
@@ -35,7 +36,7 @@ class Aspect(enum.Flag):
     LINKS = enum.auto()  #: which names, of those that both trees have, are hard links of one file
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Change:
     """One path that differs.
 

@@ -6,8 +6,9 @@ import errno
 import io
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ..values import value_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ _NOT_HERE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EP
 """copy_file_range(2) cannot do it between these two files; reading and writing can."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Copied:
     """What :func:`copy_tree` did.
 

@@ -18,8 +18,9 @@ import json
 import os
 import stat
 import zlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from ..values import field, value_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +73,7 @@ _NAMES = {number: name for name, number in _TYPES.items()}
 _DEVICES = {"block": stat.S_IFBLK, "char": stat.S_IFCHR}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Override:
     """What an object pretends to be.
 
@@ -141,7 +142,7 @@ def unescape(name: str) -> str | None:
     return None if name == OVERRIDE or name.startswith((_OWN, _FUSE)) else name
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LinkOwner:
     """The owner and the attributes of a symbolic link."""
 

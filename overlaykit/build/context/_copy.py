@@ -7,11 +7,11 @@ import errno
 import os
 import posixpath
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ... import errors
 from ...tree import HostTree
+from ...values import value_class
 from ._content import look_again, open_entry, xattrs_of
 from ._mode import changed_mode
 from ._stats import NOTHING
@@ -28,7 +28,7 @@ __all__ = ["CopyOptions", "copy_entries"]
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CopyOptions:
     """How entries are copied.
 

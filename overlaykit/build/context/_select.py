@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ... import errors
 from ...linux import openat2
 from ...tree import HostTree
+from ...values import value_class
 from ..patterns import Pattern, check_glob, has_magic, match_glob
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "select"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Entry:
     """Something to copy.
 

@@ -7,8 +7,9 @@ the same classes with the words that are meant.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
+
+from ...values import field, value_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ __all__ = [
 PIPES = "/dev/pipes"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Heredoc:
     """A here-document.
 
@@ -73,7 +74,7 @@ class Heredoc:
     descriptor: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Command:
     """What RUN, CMD, ENTRYPOINT or HEALTHCHECK runs.
 
@@ -115,7 +116,7 @@ class Command:
         return [*shell, self.script] if self.shell else [str(word) for word in self.words]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Instruction:
     """One instruction.
 
@@ -142,7 +143,7 @@ class Instruction:
         return self.text.line.last
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class From(Instruction):
     """FROM: begins a stage.
 
@@ -159,7 +160,7 @@ class From(Instruction):
     joiner: Word | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Run(Instruction):
     """RUN: runs a command and keeps what it changes.
 
@@ -176,7 +177,7 @@ class Run(Instruction):
     security: str = "sandbox"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Transfer(Instruction):
     """What COPY and ADD have in common.
 
@@ -202,14 +203,14 @@ class Transfer(Instruction):
     parents: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Copy(Transfer):
     """COPY: copies files out of the build context, a stage, an image or a named context."""
 
     name = "COPY"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Add(Transfer):
     """ADD: copies files, unpacks local archives, and fetches URLs and Git repositories.
 
@@ -224,7 +225,7 @@ class Add(Transfer):
     unpack: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Env(Instruction):
     """ENV: sets variables, for the build and the image.
 
@@ -237,7 +238,7 @@ class Env(Instruction):
     legacy: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Label(Instruction):
     """LABEL: sets labels of the image.
 
@@ -250,7 +251,7 @@ class Label(Instruction):
     legacy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Argument:
     """One variable that an ARG declares.
 
@@ -262,7 +263,7 @@ class Argument:
     default: Word | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Arg(Instruction):
     """ARG: declares variables that the caller of the build may set."""
 
@@ -270,7 +271,7 @@ class Arg(Instruction):
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Workdir(Instruction):
     """WORKDIR: the directory for what follows, made where it is missing; relative to the one before."""
 
@@ -278,7 +279,7 @@ class Workdir(Instruction):
     path: Word
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class User(Instruction):
     """USER: ``user[:group]`` for what follows, by name or number."""
 
@@ -286,7 +287,7 @@ class User(Instruction):
     user: Word
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Expose(Instruction):
     """EXPOSE: ports, as ``80``, ``53/udp`` or ``8000-8005/tcp``.
 
@@ -297,7 +298,7 @@ class Expose(Instruction):
     ports: tuple[Word, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Volume(Instruction):
     """VOLUME: paths that are volumes of a container."""
 
@@ -305,7 +306,7 @@ class Volume(Instruction):
     paths: tuple[Word, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Entrypoint(Instruction):
     """ENTRYPOINT: the program of a container. It clears an inherited CMD that this stage did not set."""
 
@@ -313,7 +314,7 @@ class Entrypoint(Instruction):
     command: Command
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Cmd(Instruction):
     """CMD: the command of a container, or the arguments of its ENTRYPOINT."""
 
@@ -321,7 +322,7 @@ class Cmd(Instruction):
     command: Command
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Shell(Instruction):
     """SHELL: the program that runs shell forms from here on."""
 
@@ -329,7 +330,7 @@ class Shell(Instruction):
     words: tuple[Word, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Stopsignal(Instruction):
     """STOPSIGNAL: what ends a container, as ``SIGTERM`` or ``15``."""
 
@@ -337,7 +338,7 @@ class Stopsignal(Instruction):
     signal: Word
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Healthcheck(Instruction):
     """HEALTHCHECK: how to see whether a container is well. Times are in nanoseconds; 0 is the default.
 
@@ -358,7 +359,7 @@ class Healthcheck(Instruction):
     retries: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Onbuild(Instruction):
     """ONBUILD: an instruction for the builds that begin with this image.
 
@@ -371,7 +372,7 @@ class Onbuild(Instruction):
     instruction: Instruction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Maintainer(Instruction):
     """MAINTAINER: the image's author. (Deprecated by Docker.)"""
 
@@ -379,7 +380,7 @@ class Maintainer(Instruction):
     author: Word
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Check:
     """What ``# check=`` says.
 
@@ -397,7 +398,7 @@ class Check:
     experimental_all: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Directives:
     """The parser directives.
 
@@ -411,7 +412,7 @@ class Directives:
     check: Check = field(default_factory=Check)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Stage:
     """What one FROM begins.
 
@@ -430,7 +431,7 @@ class Stage:
         return self.base.alias.lower() if self.base.alias is not None else ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Dockerfile:
     """A parsed Dockerfile.
 

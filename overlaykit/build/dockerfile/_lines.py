@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...values import value_class
 from ._ast import Heredoc
 from ._expand import SPACES, Expander, ExpansionError
 from ._place import Line, Place
@@ -22,7 +22,7 @@ _HEREDOC = re.compile(r"(\d*)<<(-?)\s*([^<]*)", re.DOTALL)
 _TABS = re.compile(r"^\t+", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Logical:
     """One instruction's line.
 
@@ -38,7 +38,7 @@ class Logical:
     empty: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Opening:
     """What opens a here-document: ``<<NAME`` and its like."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ...values import value_class
 
 if TYPE_CHECKING:
     from ._place import Word
@@ -19,7 +20,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Mount:
     """One mount of a RUN.
 
@@ -31,7 +32,7 @@ class Mount:
     target: Word | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class WrittenMount(Mount):
     """A mount as written, before variables are expanded.
 
@@ -43,7 +44,7 @@ class WrittenMount(Mount):
     origin: Word | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class BindMount(Mount):
     """``type=bind``: a directory or file of the build context or of something else.
 
@@ -57,7 +58,7 @@ class BindMount(Mount):
     readonly: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class CacheMount(Mount):
     """``type=cache``: a directory that lasts from one build to the next.
 
@@ -81,7 +82,7 @@ class CacheMount(Mount):
     gid: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class SecretMount(Mount):
     """``type=secret``: a secret as a file, as a variable, or as both.
 
@@ -101,7 +102,7 @@ class SecretMount(Mount):
     gid: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class TmpfsMount(Mount):
     """``type=tmpfs``: an empty directory in memory.
 
@@ -111,7 +112,7 @@ class TmpfsMount(Mount):
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class SshMount(Mount):
     """``type=ssh``: an SSH agent's socket.
 

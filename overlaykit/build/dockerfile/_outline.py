@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...values import value_class
 from . import _ast as ast
 from ._mounts import SecretMount, SshMount
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Outline", "OutlineArgument", "Target", "outline", "targets"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Target:
     """A stage that can be built.
 
@@ -35,7 +35,7 @@ class Target:
     base: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OutlineArgument:
     """A build argument.
 
@@ -48,7 +48,7 @@ class OutlineArgument:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Outline:
     """What a target takes.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ... import errors
 from ...image import Reference
+from ...values import value_class
 from ._ast import Run, Transfer
 from ._flags import close
 from ._mounts import WrittenMount
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ContextOrigin", "ImageOrigin", "Origin", "Plan", "PlannedStage", "ScratchOrigin", "StageOrigin", "plan"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StageOrigin:
     """Another stage of the Dockerfile.
 
@@ -31,7 +31,7 @@ class StageOrigin:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ImageOrigin:
     """An image.
 
@@ -43,7 +43,7 @@ class ImageOrigin:
     platform: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ContextOrigin:
     """A named context of the caller's.
 
@@ -55,7 +55,7 @@ class ContextOrigin:
     platform: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ScratchOrigin:
     """Nothing: ``FROM scratch``."""
 
@@ -63,7 +63,7 @@ class ScratchOrigin:
 Origin = StageOrigin | ImageOrigin | ContextOrigin | ScratchOrigin
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PlannedStage:
     """A stage that the target needs.
 
@@ -79,7 +79,7 @@ class PlannedStage:
     needs: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Plan:
     """What to build.
 

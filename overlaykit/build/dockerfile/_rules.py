@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ...values import value_class
 
 if TYPE_CHECKING:
     from ._place import Place
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["RULES", "Finding", "Rule"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Rule:
     """One rule.
 
@@ -25,7 +26,7 @@ class Rule:
     experimental: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Finding:
     """What a rule has found.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+
+from ...values import value_class
 
 __all__ = ["IgnoreLine", "clean", "read_ignore_file"]
 
@@ -14,7 +15,7 @@ SPACES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class IgnoreLine:
     """A pattern of a ``.dockerignore``.
 

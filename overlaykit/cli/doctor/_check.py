@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from ...values import value_class
 
 __all__ = ["Check", "Status"]
 
@@ -16,7 +17,7 @@ class Status(enum.StrEnum):
     BAD = "bad"  #: something does not work
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Check:
     """One line of the report.
 

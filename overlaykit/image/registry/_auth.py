@@ -6,10 +6,10 @@ import json
 import re
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ... import errors
+from ...values import field, value_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ _SHORTEST_SECONDS = 60
 _EARLY_SECONDS = 5
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Challenge:
     """What a registry asks for.
 
@@ -54,7 +54,7 @@ def parse_challenges(header: str) -> list[Challenge]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Token:
     value: str = field(repr=False)
     until: float

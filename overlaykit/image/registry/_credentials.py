@@ -8,11 +8,11 @@ import json
 import os
 import re
 import subprocess
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ... import errors
+from ...values import field, value_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ _HELPER_SECONDS = 30
 _LARGEST = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Credentials:
     """A name with a password, an identity token that stands for both, or a token that is sent as it is.
 

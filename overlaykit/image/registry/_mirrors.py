@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from ... import errors
+from ...values import replace, value_class
 from .._reference import Reference
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _PLAIN = "http://"
 _SECURE = "https://"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Mirror:
     """A place where images of some names can be had too.
 
@@ -78,7 +78,7 @@ class Mirror:
         return cls(prefix.strip(), location, insecure)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class MirrorRule:
     """What a configuration file says of the names with one prefix (a table ``[[registry]]`` there).
 
@@ -98,7 +98,7 @@ class MirrorRule:
     file: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Place:
     """Where an image may be.
 
