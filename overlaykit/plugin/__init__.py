@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ._manager import PluginManager, load_plugins, reset_plugins
+from ._marker import hookimpl
 from ._resolve import load_object
-from ._spec import CommandSpec, StoreInfo, hookimpl, hookspec
+from ._spec import CommandSpec, StoreInfo
 from ._values import Choice, Origin, PluginProblem, PluginWarning, RegisteredCommand, RegisteredDriver
+
+if TYPE_CHECKING:
+    from ._hookspecs import hookspec
 
 __all__ = [
     "Choice",
@@ -23,3 +29,12 @@ __all__ = [
     "load_plugins",
     "reset_plugins",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # It is pluggy's own, which nothing else here imports before it is needed.
+    if name == "hookspec":
+        from ._hookspecs import hookspec
+
+        return hookspec
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ..values import value_class
-from ._spec import PROJECT
+from ._marker import PROJECT
 from ._usual import usual_plugins
 from ._values import Origin
 
@@ -29,11 +29,13 @@ class Installed:
     :param origin: its name and distribution.
     :param requirement: what the distribution requires of overlaykit, ``"overlaykit>=2"``; empty where it says nothing.
     :param load: imports the plugin and returns it.
+    :param own: it is part of overlaykit, and all others that are installed are too.
     """
 
     origin: Origin
     requirement: str
     load: Callable[[], object]
+    own: bool = False
 
 
 def installed_plugins() -> Iterator[Installed]:
@@ -42,7 +44,7 @@ def installed_plugins() -> Iterator[Installed]:
     if usual is not None:
         version, modules = usual
         for name, module in sorted(modules.items()):
-            yield Installed(Origin(name, PROJECT, version), "", partial(import_module, module))
+            yield Installed(Origin(name, PROJECT, version), "", partial(import_module, module), own=True)
         return
     from importlib.metadata import entry_points
 

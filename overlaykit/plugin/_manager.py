@@ -7,25 +7,25 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import pluggy
-
 from ..errors import PluginError
-from . import _spec
 from ._check import RefusedError, check_commands, check_drivers
 from ._choose import choose_best, choose_named
 from ._close import close_matches
 from ._discover import disabled_plugins, installed_plugins, is_traced
 from ._hooks import call_after_commit, call_before_remove
+from ._marker import PROJECT, mark
 from ._open import check_options, create_driver, run_probe
 from ._registry import DriverRegistry
 from ._resolve import describe
 from ._values import Origin, PluginProblem, RegisteredCommand, RegisteredDriver
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from ..driver import Driver, DriverConfig, Probe, SnapshotInfo
+    import pluggy
+
+    from ..driver import Driver, DriverConfig, DriverSpec, Probe, SnapshotInfo
     from ._discover import Installed
     from ._spec import StoreInfo
     from ._values import Choice
@@ -43,15 +43,34 @@ class PluginManager:
     """
 
     def __init__(self) -> None:
-        self._hooks = _hook_manager()
+        self._made_hooks: pluggy.PluginManager | None = None
+        self._own: dict[str, object] = {}
         self._drivers = DriverRegistry()
         self._commands: dict[str, RegisteredCommand] = {}
         self._problems: list[PluginProblem] = []
         self._disabled: list[Origin] = []
-        if is_traced():
-            self._hooks.trace.root.setwriter(_write_trace)
-            self._hooks.enable_tracing()
-        self._trace = self._hooks.trace.get("plugins")
+        self._traced = is_traced()
+
+    @property
+    def _hooks(self) -> pluggy.PluginManager:
+        """pluggy's manager, made when it is first needed."""
+        if self._made_hooks is None:
+            hooks = _hook_manager()
+            if self._traced:
+                hooks.trace.root.setwriter(_write_trace)
+                hooks.enable_tracing()
+            for name, plugin in self._own.items():
+                hooks.register(plugin, name)
+            self._made_hooks = hooks
+        return self._made_hooks
+
+    def _trace(self, message: str) -> None:
+        if self._traced:
+            self._hooks.trace.get("plugins")(message)
+
+    def _is_hooked(self, hook: str) -> bool:
+        """Tell whether a plugin may implement a hook."""
+        return self._made_hooks is not None or any(hasattr(plugin, hook) for plugin in self._own.values())
 
     # -- plugins ---------------------------------------------------------------------------------------------------
 
@@ -168,7 +187,8 @@ class PluginManager:
 
     def after_commit(self, store: StoreInfo, snapshot: SnapshotInfo) -> None:
         """Call ``overlaykit_after_commit`` of every plugin; what one raises becomes a :class:`PluginWarning`."""
-        call_after_commit(self._hooks, store, snapshot)
+        if self._is_hooked("overlaykit_after_commit"):
+            call_after_commit(self._hooks, store, snapshot)
 
     def before_remove(self, store: StoreInfo, snapshot: SnapshotInfo) -> str | None:
         """Call ``overlaykit_before_remove`` until a plugin refuses.
@@ -176,7 +196,7 @@ class PluginManager:
         :returns: the reason to refuse, with the plugin's name; ``None`` where nobody objects.
         :raises PluginError: a plugin failed to answer, which refuses too.
         """
-        return call_before_remove(self._hooks, store, snapshot)
+        return call_before_remove(self._hooks, store, snapshot) if self._is_hooked("overlaykit_before_remove") else None
 
     # -- loading ---------------------------------------------------------------------------------------------------
 
@@ -184,13 +204,31 @@ class PluginManager:
         origin = installed.origin
         try:
             plugin = _import(installed)
-            self._add(plugin, origin, installed.requirement)
+            if installed.own and self._made_hooks is None and not hasattr(plugin, "overlaykit_cli_commands"):
+                self._add_own(plugin, origin)
+            else:
+                self._add(plugin, origin, installed.requirement)
         except RefusedError as error:
             self._trace(f"{origin}: refused: {error}")
             problem = PluginProblem(origin.plugin, origin.distribution, origin.version, str(error), error.__cause__)
             self._problems.append(problem)
         else:
             self._trace(f"{origin}: loaded")
+
+    def _add_own(self, plugin: object, origin: Origin) -> None:
+        """Add one that is part of overlaykit, whose hooks are known to fit; pluggy hears of it when it is needed."""
+        register = getattr(plugin, "overlaykit_register_drivers", tuple)
+        try:
+            returned: object = register()
+        except (Exception, SystemExit) as error:
+            raise RefusedError(f"its overlaykit_register_drivers raised {describe(error)}") from error
+        self._take(check_drivers(returned, ""), origin)
+        self._own[origin.plugin] = plugin
+
+    def _take(self, drivers: Iterable[DriverSpec], origin: Origin) -> None:
+        self._drivers.add(
+            RegisteredDriver(spec, origin.distribution, origin.version, origin.plugin) for spec in drivers
+        )
 
     def _add(self, plugin: object, origin: Origin, requirement: str) -> None:
         if self._hooks.has_plugin(origin.plugin):
@@ -208,9 +246,7 @@ class PluginManager:
                 other = self._commands[command.name].origin
                 raise RefusedError(f"it brings the command {command.name!r}, which the {other} brings too")
         self._hooks.register(plugin, origin.plugin)
-        self._drivers.add(
-            RegisteredDriver(spec, origin.distribution, origin.version, origin.plugin) for spec in drivers
-        )
+        self._take(drivers, origin)
         self._commands.update({spec.name: RegisteredCommand(spec, origin) for spec in commands})
 
 
@@ -228,8 +264,13 @@ def reset_plugins() -> None:
 
 
 def _hook_manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager(_spec.PROJECT)
-    manager.add_hookspecs(_spec)
+    import pluggy
+
+    from . import _hookspecs
+
+    mark()
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(_hookspecs)
     return manager
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
 from .. import errors, linux
+from ..values import replace
 from ._bundle import Bundle
 from ._capabilities import choose_capabilities
 from ._command import command, environment, working_directory
@@ -96,7 +96,7 @@ def _start(
     hostname = _hostname(options, name)
     process = process_in(tree, options, config, hostname)
     if process.terminal:
-        process = dataclasses.replace(process, size=size_of((stdio or Stdio()).stdin))
+        process = replace(process, size=size_of((stdio or Stdio()).stdin))
     mounts = (*network_files(options.network, hostname), *options.mounts)
     check_program(tree, process, [f"/{name}" for name in MOUNT_POINTS] + [one.target for one in options.mounts])
     stubs = Stubs(tree) if stubs is None else stubs

@@ -9,6 +9,7 @@ from .. import errors
 from ..driver import Durability
 from ..image import Container, ImageStore
 from ..store import open_as
+from ..values import replace
 
 if TYPE_CHECKING:
     import subprocess
@@ -209,8 +210,6 @@ def _options(
         changes["env"] = {**base.env, **env}
     if mounts:
         changes["mounts"] = (*base.mounts, *mounts)
-    from dataclasses import replace
-
     return replace(base, **changes) if changes else base
 
 

@@ -8,7 +8,6 @@ import functools
 import threading
 import types
 import weakref
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .. import errors
@@ -41,14 +40,16 @@ class _Handle:
         self.reference: weakref.ref[Tree] | None = None
 
 
-@dataclass(slots=True)
 class _Use:
     """What goes on with one snapshot in this process."""
 
-    handles: set[_Handle] = field(default_factory=set)
-    lock: FileLock | None = None
-    holders: int = 0
-    claimed: str = ""
+    __slots__ = ("claimed", "handles", "holders", "lock")
+
+    def __init__(self) -> None:
+        self.handles: set[_Handle] = set()
+        self.lock: FileLock | None = None
+        self.holders = 0
+        self.claimed = ""
 
 
 @value_class
