@@ -9,6 +9,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from .. import errors
+from ..store import typed, unpack_archive
 from ._origins import directory_tree
 
 if TYPE_CHECKING:
@@ -34,21 +35,26 @@ class ContextSource:
         self._store = store
         self._request = request
         self._held = contextlib.ExitStack()
-        self._snapshot: str | None = None
+        self._unpacked: Tree | None = None
         if hasattr(request.context, "read"):
             self._unpack()
 
     def _unpack(self) -> None:
-        with tempfile.NamedTemporaryFile(dir=self._store.path) as spool:
-            shutil.copyfileobj(self._request.context, spool)  # type: ignore[arg-type]
-            spool.flush()
-            try:
-                self._snapshot = self._store.import_tree(spool.name).key
-            except errors.ImportSourceError as error:
-                raise errors.BuildError(
-                    f"the context is no tar archive ({error}): give a directory, or a tar archive"
-                ) from error
-        self._held.callback(self._store.remove, self._snapshot)
+        with contextlib.ExitStack() as held, typed(self._store.path or "the store in memory"):
+            working = held.enter_context(self._store.snapshot())
+            # Without a name it is gone when this process is.
+            with tempfile.TemporaryFile(dir=self._store.path) as spool:
+                shutil.copyfileobj(self._request.context, spool)  # type: ignore[arg-type]
+                spool.flush()
+                spool.seek(0)
+                try:
+                    unpack_archive(spool, working.tree, "it")
+                except errors.ImportSourceError as error:
+                    raise errors.BuildError(
+                        f"the context is no tar archive ({error}): give a directory, or a tar archive"
+                    ) from error
+            self._unpacked = working.tree
+            self._held.enter_context(held.pop_all())
 
     def close(self) -> None:
         """Let go of it."""
@@ -58,9 +64,8 @@ class ContextSource:
     def open(self) -> Iterator[Tree]:
         """Open its tree."""
         context = self._request.context
-        if self._snapshot is not None:
-            with self._store.tree(self._snapshot, readonly=True) as tree:
-                yield tree
+        if self._unpacked is not None:
+            yield self._unpacked
         elif context is None:
             with self._store.snapshot(None) as working:
                 yield working.tree
@@ -76,7 +81,7 @@ class ContextSource:
         given = self._request.dockerfile
         if isinstance(given, bytes):
             return given, "Dockerfile"
-        if given is None or self._snapshot is not None:
+        if given is None or self._unpacked is not None:
             name = os.fspath(given or "Dockerfile")
             with self.open() as tree:
                 for one in dict.fromkeys((name, name.lower() if given is None else name)):

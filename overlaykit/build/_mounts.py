@@ -13,6 +13,7 @@ from .. import errors
 from ..store import begin_layer
 from . import dockerfile as ast
 from ._request import load_secret
+from ._scratch import remove_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,7 +181,7 @@ class RunMounts:
         new = path.with_name(f"{path.name}.new")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if new.exists():  # of a process that was killed
-            _remove(new)
+            remove_directory(new)
         new.mkdir(mode=0o700)
         if mount.origin is not None:
             with self._origins.open(origins[str(mount.origin)]) as tree, contextlib.ExitStack() as held:
@@ -198,20 +199,10 @@ class RunMounts:
         new.rename(path)
 
 
-def _remove(path: Path) -> None:
-    from ..linux import remove_tree
-
-    parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        remove_tree(parent, path.name)
-    finally:
-        os.close(parent)
-
-
 def remove_cache_mounts(directory: Path) -> None:
     """Remove what cache mounts hold; the caller is alone."""
     if directory.exists():
-        _remove(directory)
+        remove_directory(directory)
 
 
 def _target(mount: ast.Mount, cwd: str) -> str:

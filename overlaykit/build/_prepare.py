@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from ..image import Platform
+from ..values import replace
 from . import dockerfile as ast
 from ._control import StoppedError
 from ._request import BuildWarning
@@ -57,8 +57,8 @@ class Preparation:
             told = request.build_args.get(_CHECK)
             if told is not None:
                 check = ast.parse_check(told, name=f"--build-arg {_CHECK}")
-                directives = dataclasses.replace(self.dockerfile.directives, check=check)
-                self.dockerfile = dataclasses.replace(self.dockerfile, directives=directives)
+                directives = replace(self.dockerfile.directives, check=check)
+                self.dockerfile = replace(self.dockerfile, directives=directives)
         self.globals = ast.Globals(
             self.dockerfile,
             build_args=request.build_args,

@@ -22,6 +22,8 @@ from ._origins import Origins
 from ._prepare import Preparation, failing, wait_for
 from ._request import BuildResult, BuildWarning
 from ._run import RunSteps
+from ._scratch import sweep_scratch
+from ._sources import Remotes
 from ._stage import StageBuild, StageResult
 from ._transfer import TransferSteps
 
@@ -40,6 +42,7 @@ _EPOCH = "1970-01-01T00:00:00Z"
 
 def solve(store: BuildStore, request: BuildRequest) -> BuildResult:
     """See :meth:`BuildStore.build`."""
+    sweep_scratch(store)
     with store.adding(), contextlib.closing(ContextSource(store, request)) as context:
         return _Build(store, request, context).run()
 
@@ -74,7 +77,8 @@ class _Build:
         self._reporter = Reporter(request.progress)
         self._bases = Bases(store, request, self._reporter, self._control, layers=layers)
         self._origins = Origins(store, request, self._bases, context.open, self._stage_stack)
-        self._transfers = TransferSteps(store, request, self._origins, self._control)
+        self._remotes = Remotes(store, request, self._control)
+        self._transfers = TransferSteps(store, request, self._origins, self._remotes, self._control)
         mounts = RunMounts(store, request, self._origins, self._transfers, store.build_locks, self._control)
         self._runs = RunSteps(store, request, mounts, self._control)
         self._futures: dict[int, Future[StageResult]] = {}
@@ -93,6 +97,7 @@ class _Build:
                 result = self._stages(self._prepared.plan, maker)
             finally:
                 self._transfers.save_stats()
+                self._remotes.close()
         except BaseException as error:
             self._ended(error)
             raise

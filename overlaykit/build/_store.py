@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._locks import KeyLocks
     from ._request import BuildResult, BuildWarning, Pull, Secret, Shell
     from .dockerfile import Outline, Target
+    from .remote import DownloadRecords
 
 __all__ = ["BuildStore", "open_store"]
 
@@ -212,6 +213,13 @@ class BuildStore(ContainerStore):
         return self._cache
 
     @property
+    def build_downloads(self) -> DownloadRecords:
+        """What ADD has fetched by HTTP."""
+        from .remote import DownloadRecords
+
+        return DownloadRecords(self._metadata.read, self._metadata.write)
+
+    @property
     def build_locks(self) -> KeyLocks:
         """Who does which step."""
         from ._locks import KeyLocks
@@ -224,16 +232,18 @@ class BuildStore(ContainerStore):
         """Return the layers and blobs of steps that are remembered."""
         records = [one for one in self.build_cache.records() if one.diff_id]
         layers, blobs = super().kept()
-        return {*layers, *(one.chain for one in records)}, {*blobs, *(one.digest for one in records)}
+        fetched = (one.digest for one in self.build_downloads.records())
+        return {*layers, *(one.chain for one in records)}, {*blobs, *(one.digest for one in records), *fetched}
 
     def prune(self, *, all_unnamed: bool = True, build_cache: bool = False) -> Collected:
         """Remove what nothing uses; see :meth:`ImageStore.prune`. Layers of remembered steps stay.
 
-        :param build_cache: forget those steps, and remove what only they used, cache mounts included.
+        :param build_cache: forget those steps, and remove what only they used, cache mounts and downloads included.
         """
         if build_cache:
             with self._lock.alone():
                 self.build_cache.forget()
+                self.build_downloads.forget()
                 self._remove_cache_mounts()
         return super().prune(all_unnamed=all_unnamed)
 

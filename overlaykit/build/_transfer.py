@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from . import dockerfile as ast
-from ._fetch import Fetched, fetch, is_address, unpacked
+from ._sources import Remotes, Source, WrittenFile
 from ._stage import Work
 from .context import CopyOptions, Ignore, StatCache, check_mode, content_digest, copy_entries, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ..image import ImageStore
     from ..store import Working
     from ..tree import Tree
     from ._control import Control
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from ._origins import Origins
     from ._request import BuildRequest
     from ._stage import StageBuild
+    from ._store import BuildStore
 
 __all__ = ["TransferSteps"]
 
@@ -36,8 +36,11 @@ _LARGEST = 16 << 20
 class TransferSteps:
     """Copies the files of one build."""
 
-    def __init__(self, store: ImageStore, request: BuildRequest, origins: Origins, control: Control) -> None:
+    def __init__(
+        self, store: BuildStore, request: BuildRequest, origins: Origins, remotes: Remotes, control: Control
+    ) -> None:
         self._store = store
+        self._remotes = remotes
         self._request = request
         self._origins = origins
         self._control = control
@@ -65,11 +68,11 @@ class TransferSteps:
         mode = str(one.mode or "")
         check_mode(mode)
         exclude = Ignore(str(word) for word in one.exclude)
-        addresses = [str(source) for source in one.sources if isinstance(one, ast.Add) and is_address(str(source))]
-        paths = [str(source) for source in one.sources if str(source) not in addresses]
+        found = [(str(source), self._remotes.find(str(source), one, stage.reporter)) for source in one.sources]
+        paths = [path for path, remote in found if remote is None]
         owned = self._origins.stack(origin) is not None
-        files = [*(Fetched(str(d.name), d.body.encode(), 0o644) for d in one.documents)]
-        files += [self._fetched(one, address) for address in addresses]
+        files: list[Source] = [WrittenFile(self._store, document) for document in one.documents]
+        files += [remote for _, remote in found if remote is not None]
         target = stage.config.path(str(one.target))
         directory = target.endswith("/") or str(one.target) in (".", "..") or len(paths) + len(files) > 1
         with self._opened(origin) as (tree, ignore):
@@ -79,7 +82,7 @@ class TransferSteps:
         unpack = isinstance(one, ast.Add) and one.unpack is not False
         parts: dict[str, Any] = {
             "content": digest,
-            "files": [(file.name, file.digest, file.mode) for file in files],
+            "files": [file.key for file in files],
             "target": target,
             "directory": directory,
             "owner": str(one.owner or ""),
@@ -97,8 +100,7 @@ class TransferSteps:
                 with self._opened(origin) as opened:
                     self._copy(opened[0], entries, into, options, unpack=unpack, owned=owned, stats=stats)
             for file in files:
-                remote = file.name in {fetched.name for fetched in files[len(one.documents) :]}
-                self._file(file, into, options, unpack=remote and isinstance(one, ast.Add) and bool(one.unpack))
+                self._file(file, into, options, unpack=file.is_remote and isinstance(one, ast.Add) and bool(one.unpack))
 
         return Work("copy", parts, do, linked=one.link)
 
@@ -115,6 +117,8 @@ class TransferSteps:
     ) -> None:
         keep = owned and options.owner is None
         plain = options if keep or options.owner else _with_owner(options, (0, 0))
+        if unpack:
+            from ._archive import unpacked
         for group in found:
             if unpack and len(group) == 1:
                 with unpacked(self._store, tree, group[0].source) as archive:
@@ -128,20 +132,20 @@ class TransferSteps:
         entries = select(archive, ["."], ignore=Ignore(), exclude=Ignore())
         copy_entries(archive, entries, into, _directory(options), self._control.check)
 
-    def _file(self, file: Fetched, into: Tree, options: CopyOptions, *, unpack: bool) -> None:
+    def _file(self, file: Source, into: Tree, options: CopyOptions, *, unpack: bool) -> None:
         with file.tree() as tree:
             if unpack:
+                from ._archive import unpacked
+
                 with unpacked(self._store, tree, file.name) as archive:
                     if archive is not None:
                         self._archive(archive, into, options)
                         return
             entries = select(tree, [file.name], ignore=Ignore(), exclude=Ignore())
             plain = options if options.owner else _with_owner(options, (0, 0))
+            if file.name == ".":
+                plain = _directory(plain)
             copy_entries(tree, entries, into, plain, self._control.check)
-
-    def _fetched(self, one: ast.Transfer, address: str) -> Fetched:
-        checksum = str(one.checksum) if isinstance(one, ast.Add) and one.checksum else None
-        return fetch(address, checksum, self._control.check)
 
     # -- for mounts ----------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from ._working import Working
 
 if TYPE_CHECKING:
     from ._diff import LayerDescriptor
+    from ._import import unpack_archive
     from ._keep import begin_layer, commit_layer, keep_layer
     from ._layers import LayerInfo
 
@@ -37,6 +38,7 @@ __all__ = [
     "open_as",
     "open_store",
     "typed",
+    "unpack_archive",
     "wait_for",
 ]
 
@@ -46,6 +48,7 @@ _LATER = {
     "begin_layer": "_keep",
     "commit_layer": "_keep",
     "keep_layer": "_keep",
+    "unpack_archive": "_import",
 }
 
 

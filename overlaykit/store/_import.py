@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..tree import Tree
     from ._store import Store
 
-__all__ = ["Importer", "import_tree"]
+__all__ = ["Importer", "import_tree", "unpack_archive"]
 
 CHUNK: Final = 1 << 20
 
@@ -59,6 +59,21 @@ def import_tree(
             with open(path, "rb") as file:
                 import_tar(file, path, importer)
         return working.commit(name, labels={**importer.labels(), **labels})
+
+
+def unpack_archive(file: IO[bytes], into: Tree, name: str) -> None:
+    """Write what is in a tar archive into an empty tree, as :meth:`Store.import_tree` does it.
+
+    :param file: the archive, plain or compressed (gzip, bzip2, xz), at its beginning.
+    :param name: what errors call it.
+    :raises ImportSourceError: it is none, or a damaged one.
+    :raises StoreFullError: it does not fit.
+    """
+    from ._import_tar import import_tar
+
+    with _typed(name):
+        _check_space(into, os.fstat(file.fileno()).st_size, name)
+        import_tar(file, name, Importer(into, None))
 
 
 @contextlib.contextmanager

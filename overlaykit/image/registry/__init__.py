@@ -11,24 +11,33 @@ from typing import TYPE_CHECKING
 from ._options import Options
 
 if TYPE_CHECKING:
+    from ._client import connection_errors
     from ._credentials import Credentials, find_credentials
+    from ._errors import reason
+    from ._http import Http
     from ._mirrors import Mirror
     from ._move import describe, pull, pull_all, push, push_all, tags
 
 __all__ = [
     "Credentials",
+    "Http",
     "Mirror",
     "Options",
+    "connection_errors",
     "describe",
     "find_credentials",
     "pull",
     "pull_all",
     "push",
     "push_all",
+    "reason",
     "tags",
 ]
 
 _LATER = {
+    "Http": "_http",
+    "connection_errors": "_client",
+    "reason": "_errors",
     "Credentials": "_credentials",
     "Mirror": "_mirrors",
     "describe": "_move",
