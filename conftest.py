@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-pytest_plugins = ["testkit.leaks", "testkit.loops", "testkit.rich", "pytester"]
+pytest_plugins = ["testkit.leaks", "testkit.loops", "testkit.rich", "testkit.ranges", "pytester"]
 
 # The same examples on every run: a change under test is what makes a test fail, not luck.
 settings.register_profile("ci", derandomize=True, database=None, deadline=None, print_blob=True)
@@ -42,6 +42,8 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
 
 
 def pytest_configure() -> None:
+    # A command that a test calls in its own process must not take that into a user namespace.
+    os.environ["OVERLAYKIT_SUBIDS"] = "no"
     # A shell starts what runs in its background with SIGINT ignored, nohup with SIGHUP, and every program started from
     # there ignores them too: the tests of what Ctrl-C and a closed terminal do would wait for ever.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -54,5 +54,7 @@ int ok_is_mount_admin(void);
 /* syncfs(2). */
 int ok_syncfs(int fd);
 
-/* Move the calling process, which must have one thread, into a user and mount namespace without a mapping of ids. */
+/* Move the calling process, which must have one thread, into a new user namespace without a mapping of ids. */
 int ok_unshare_user(void);
+/* Move it into the user namespace of a descriptor (/proc/PID/ns/user), and into a new mount namespace. */
+int ok_join_user(int user_namespace);

@@ -171,5 +171,10 @@ int ok_run_in_namespace(int user, int own_memory, int (*job)(void *), void *argu
 
 int ok_unshare_user(void)
 {
-    return unshare(CLONE_NEWUSER | CLONE_NEWNS) ? -errno : 0;
+    return unshare(CLONE_NEWUSER) ? -errno : 0;
+}
+
+int ok_join_user(int user_namespace)
+{
+    return setns(user_namespace, CLONE_NEWUSER) || unshare(CLONE_NEWNS) ? -errno : 0;
 }

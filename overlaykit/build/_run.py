@@ -203,8 +203,12 @@ class RunSteps:
         )
 
     def _failure(self, command: _Command, working: Working, code: int, output: bytes) -> Exception:
+        from ..runtime import explain_ids
+
         last = output.decode("utf-8", "replace").strip().rpartition("\n")[2].strip()
         said = f": {last[:200]}" if last else ""
+        why = explain_ids(output)
+        said += "" if why is None else f" ({why})"
         error = errors.BuildStepError(
             f"{command.place}: {command.text[:200]} ended with exit code {code}{said}; --debug opens a shell where it "
             "ran; what was built before it is cached",

@@ -41,9 +41,13 @@ class Context:
         :raises OSError: every error of :func:`~overlaykit.store.open_store`.
         """
         from ..build import open_store
+        from ._ids import enter_for_store
 
         options = self.options
         self._check_lasting()
+        lacking = enter_for_store(self.store_path, create=create)
+        if lacking is not None:
+            self.output.note(lacking)
         try:
             return open_store(
                 self.store_path,

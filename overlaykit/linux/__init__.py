@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ._runner import open_runner, runner_path
     from ._scan import Scan, ScanEntry, ScanFlag, scan_layer
     from ._trees import TreeSurvey, TreeUsage, remove_tree, survey_tree, tree_usage
-    from ._userns import IdRange, enter_user_namespace, subordinate_ids
+    from ._userns import IdRange, enter_user_namespace, in_user_namespace, missing_ids, subordinate_ids
 
 __all__ = [
     "MAX_LOWERS",
@@ -71,12 +71,14 @@ __all__ = [
     "differ",
     "enter_user_namespace",
     "guard_devices",
+    "in_user_namespace",
     "is_btrfs",
     "is_mount_admin",
     "is_overlay",
     "is_subvolume",
     "join",
     "launch",
+    "missing_ids",
     "open_runner",
     "openat2",
     "overlay_mount",
@@ -122,10 +124,12 @@ _LATER = {
     "differ": "_differ",
     "enter_user_namespace": "_userns",
     "guard_devices": "_devices",
+    "in_user_namespace": "_userns",
     "is_btrfs": "_btrfs",
     "is_mount_admin": "_mount",
     "is_overlay": "_mount",
     "is_subvolume": "_btrfs",
+    "missing_ids": "_userns",
     "open_runner": "_runner",
     "openat2": "_open",
     "overlay_mount": "_mount",

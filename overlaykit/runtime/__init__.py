@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._detached_store import sweep
     from ._find import find_runner
     from ._logs import LogEntry, LogLimits
+    from ._privileges import explain_ids
     from ._relay import PtyEnd, Relay, SocketEnd
     from ._runner import Runner, RunningProcess
     from ._seccomp_bpf import compile_seccomp
@@ -66,6 +67,7 @@ __all__ = [
     "User",
     "compile_seccomp",
     "container_states",
+    "explain_ids",
     "find_runner",
     "find_user",
     "format_time",
@@ -108,6 +110,7 @@ _LATER = {
     "Bundle": "_bundle",
     "ContainerStore": "_store",
     "compile_seccomp": "_seccomp_bpf",
+    "explain_ids": "_privileges",
     "find_runner": "_find",
     "open_store": "_store",
     "process_in": "_start",

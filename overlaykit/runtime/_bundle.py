@@ -34,6 +34,8 @@ class Bundle:
     :param limits: for runners that make the cgroup themselves; ``config`` has them too.
     :param rootless: the caller has no privileges: the runner begins with a user namespace in which the caller's user
         and group are 0 and there are no others.
+    :param groups: the caller is root of the machine and makes control groups anywhere; else they are made where the
+        caller was given a part of their tree (:mod:`._delegated`).
     """
 
     id: str
@@ -44,3 +46,4 @@ class Bundle:
     sources: tuple[int, ...] = ()
     limits: Limits = field(default_factory=Limits)
     rootless: bool = False
+    groups: bool = True

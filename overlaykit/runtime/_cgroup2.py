@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ._values import Limits
 
-__all__ = ["UnifiedCgroup", "open_cgroup"]
+__all__ = ["UnifiedCgroup", "limit_files", "open_cgroup"]
 
 _NAME = "overlaykit"
 _PERIOD = 100_000
@@ -43,18 +43,19 @@ class UnifiedCgroup:
     :ivar guards_devices: whether the container opens only the devices that every container has.
     """
 
-    def __init__(self, id: str, limits: Limits, *, root: str = ROOT) -> None:
+    def __init__(self, id: str, limits: Limits, *, root: str = ROOT, devices: bool = True) -> None:
         """Make it.
 
         :param id: the container's.
         :param limits: a limit for which there is no controller here is a :class:`RuntimeWarning`.
-        :param root: where the tree is mounted.
+        :param root: where the tree is mounted, or a group of it that is the caller's.
+        :param devices: guard the devices too, which takes root.
         :raises RunError: a limit is refused.
         """
         self.descriptors: list[int] = []
         self.guards_devices = False
         self._path: str | None = None
-        wanted = _settings(limits)
+        wanted = limit_files(limits)
         parent = f"{root}/{_NAME}"
         path = f"{parent}/{id}"
         try:
@@ -65,7 +66,7 @@ class UnifiedCgroup:
                 _make(path)
                 self._path = path
                 self.descriptors.append(os.open(f"{path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC))
-                self.guards_devices = _guard(path)
+                self.guards_devices = devices and _guard(path)
             for controller, (name, values) in wanted.items():
                 if self._path is None or not os.path.exists(f"{path}/{values[0][0]}"):
                     warnings.warn(
@@ -100,7 +101,8 @@ class UnifiedCgroup:
         self.close()
 
 
-def _settings(limits: Limits) -> dict[str, tuple[str, list[tuple[str, str]]]]:
+def limit_files(limits: Limits) -> dict[str, tuple[str, list[tuple[str, str]]]]:
+    """Return what is written for limits: by controller what is limited, and the files with their values."""
     found: dict[str, tuple[str, list[tuple[str, str]]]] = {}
     if limits.memory is not None:
         # As much swap again, as Docker gives it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from ._privileges import Privileges
 from ._values import BindMount, FileMount, TmpfsMount
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def bundle_config(
     hostname: str,
     own_network: bool,
     readonly: bool,
-    rootless: bool,
+    privileges: Privileges,
     seccomp: dict[str, Any] | None,
     limits: Limits,
     cgroup: str,
@@ -115,7 +116,7 @@ def bundle_config(
 
     :param mounts: entries besides those that every container has.
     :param own_network: a network namespace of its own.
-    :param rootless: it will run in a user namespace with one user and one group.
+    :param privileges: of whoever starts it.
     :param cgroup: the path of its cgroup, for runtimes that make it; ``""`` for none.
     """
     namespaces = ["pid", "ipc", "uts", "mount", *(["network"] if own_network else [])]
@@ -126,7 +127,7 @@ def bundle_config(
     }
     if seccomp is not None:
         linux["seccomp"] = seccomp
-    if not rootless:
+    if privileges is Privileges.ROOT:
         linux["resources"] = _resources(limits)
         if cgroup:
             linux["cgroupsPath"] = cgroup
@@ -135,7 +136,7 @@ def bundle_config(
         "process": process_section(process),
         "root": {"path": f"{place}/rootfs", "readonly": readonly},
         "hostname": hostname,
-        "mounts": [*_basic_mounts(rootless, own_network), *mounts],
+        "mounts": [*_basic_mounts(privileges, own_network), *mounts],
         "linux": linux,
     }
     if annotations:
@@ -161,12 +162,12 @@ def _resources(limits: Limits) -> dict[str, Any]:
     return made
 
 
-def _basic_mounts(rootless: bool, own_network: bool) -> list[dict[str, Any]]:
+def _basic_mounts(privileges: Privileges, own_network: bool) -> list[dict[str, Any]]:
     safe = ["nosuid", "noexec", "nodev"]
     # The group tty of every distribution; in a user namespace with one group there is none.
-    tty = [] if rootless else ["gid=5"]
+    tty = [] if privileges is Privileges.USER else ["gid=5"]
     sysfs: dict[str, Any] = {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*safe, "ro"]}
-    if rootless and not own_network:
+    if privileges is not Privileges.ROOT and not own_network:
         # A new sysfs shows a network namespace, and is for who rules over that.
         sysfs = {"destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "rslave", *safe, "ro"]}
     return [

@@ -14,6 +14,7 @@ from .. import errors, linux
 from ._cgroup import ROOT, is_unified
 from ._cgroup_guard import GuardedCgroup, remove_groups
 from ._config import process_section
+from ._delegated import delegated_group
 from ._process import ENDING, HostProcess, child_of, kill_children
 from ._seccomp_bpf import compile_seccomp
 
@@ -60,20 +61,19 @@ class OciRunner:
                 document["linux"] = _without(document["linux"], "resources", "cgroupsPath")
                 words = ["--cgroup-manager=disabled"]
                 hide = None if is_unified() else ROOT
-                if not bundle.rootless:
+                if bundle.groups:
                     group = GuardedCgroup(bundle.id, bundle.limits)
                     held.callback(group.close)
                     descriptors, into = group.descriptors, group.into
                     if not group.guards_devices:
                         document["process"] = _without_mknod(document["process"])
-                elif bundle.limits:
-                    _warn_rootless()
+                else:
+                    descriptors = held.enter_context(delegated_group(bundle.id, bundle.limits)).descriptors
                 _add_program(document)
-            elif bundle.rootless:
+            elif not bundle.groups:
                 document["linux"] = _without(document["linux"], "resources", "cgroupsPath")
                 words = ["--rootless=true"]
-                if bundle.limits:
-                    _warn_rootless()
+                descriptors = held.enter_context(delegated_group(bundle.id, bundle.limits)).descriptors
             else:
                 held.callback(remove_groups, bundle.id)
             log_read, log_write = os.pipe2(os.O_CLOEXEC)
@@ -255,16 +255,6 @@ def _add_program(document: dict[str, Any]) -> None:
     if program is not None:
         data = base64.b64encode(program).decode()
         document["annotations"] = {**document.get("annotations", {}), "run.oci.seccomp_bpf_data": data}
-
-
-def _warn_rootless() -> None:
-    import warnings
-
-    warnings.warn(
-        "the limits do not hold: without root no cgroup can be made here; run it as root for limits",
-        RuntimeWarning,
-        stacklevel=5,
-    )
 
 
 def _named(error: OSError) -> str:

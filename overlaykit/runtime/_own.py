@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from .. import errors, linux
 from ._cgroup2 import open_cgroup
+from ._delegated import delegated_group
 from ._own_errors import explain
 from ._own_plan import bundle_plan, join_plan
 from ._own_protocol import PLAN, STATUS, Kind, Message
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ._bundle import Bundle
+    from ._cgroup import Cgroup
+    from ._cgroup2 import UnifiedCgroup
+    from ._delegated import DelegatedCgroup
     from ._own_plan import Plan
     from ._values import ProcessSpec, Stdio
 
@@ -68,15 +72,14 @@ class OwnRunner:
         :raises UnsupportedError: this installation has no runner.
         """
         with ExitStack() as held:
-            group = None
-            if not bundle.rootless:
-                group = open_cgroup(bundle.id, bundle.limits)
-                held.callback(group.close)
-            elif bundle.limits:
-                _warn_rootless()
-            cgroups = tuple(group.descriptors) if group else ()
+            group: Cgroup | UnifiedCgroup | DelegatedCgroup
+            make = open_cgroup if bundle.groups else delegated_group
+            group = make(bundle.id, bundle.limits)
+            held.callback(group.close)
+            cgroups = tuple(group.descriptors)
             init = bundle.config.get("annotations", {}).get(INIT) == "true"
-            guarded = group is None or group.guards_devices
+            # A user namespace keeps the machine's devices closed by itself.
+            guarded = not bundle.groups or group.guards_devices
 
             def plan(lifeline: int) -> Plan:
                 return bundle_plan(bundle, lifeline=lifeline, cgroups=cgroups, init=init, make_devices=guarded)
@@ -169,16 +172,6 @@ class OwnProcess(HostProcess):
                 raise explain(message)
             else:
                 return
-
-
-def _warn_rootless() -> None:
-    import warnings
-
-    warnings.warn(
-        "the limits do not hold: without root no cgroup can be made here; run it as root for limits",
-        RuntimeWarning,
-        stacklevel=5,
-    )
 
 
 def _plan_file(plan: Plan) -> int:

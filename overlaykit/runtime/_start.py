@@ -13,6 +13,7 @@ from ._capabilities import choose_capabilities
 from ._command import command, environment, working_directory
 from ._config import MOUNT_POINTS, Parts, bundle_config
 from ._network import network_files
+from ._privileges import Privileges, one_user_alone
 from ._program import check_program
 from ._seccomp import seccomp_section
 from ._stubs import Stubs
@@ -92,7 +93,7 @@ def _start(
 ) -> RunningProcess:
     os.makedirs(place, mode=0o700, exist_ok=True)
     name = id or os.urandom(8).hex()
-    rootless = not linux.is_mount_admin()
+    privileges = Privileges.find()
     hostname = _hostname(options, name)
     process = process_in(tree, options, config, hostname)
     if process.terminal:
@@ -111,13 +112,23 @@ def _start(
             hostname=hostname,
             own_network=options.network == "none",
             readonly=options.read_only,
-            rootless=rootless,
+            privileges=privileges,
             seccomp=seccomp_section(options.seccomp, process.capabilities),
             limits=options.limits,
             cgroup=f"/overlaykit/{name}",
             annotations=options.annotations,
         )
-        bundle = Bundle(name, place, root, document, tuple(parts.files), tuple(parts.sources), options.limits, rootless)
+        bundle = Bundle(
+            name,
+            place,
+            root,
+            document,
+            tuple(parts.files),
+            tuple(parts.sources),
+            options.limits,
+            rootless=privileges is Privileges.USER,
+            groups=privileges is Privileges.ROOT,
+        )
         running = runner.start(bundle, stdio or Stdio())
         undo.pop_all()
     return stubs.watch(running)
@@ -132,9 +143,8 @@ def process_in(tree: Tree, options: RunOptions, config: Mapping[str, Any], hostn
     rootless = not linux.is_mount_admin()
     if rootless and (user.uid or user.gid):
         raise errors.RunError(
-            f"the process would be user {user.uid} and group {user.gid}, and without root a container has user 0 "
-            "alone: run it as root, with the user 0 (-u 0), or with the ids of /etc/subuid (overlaykit unshare -- "
-            "overlaykit run ..., over a store made in there)"
+            f"the process would be user {user.uid} and group {user.gid}, and {one_user_alone()}; or run it as root, or "
+            "with the user 0 (-u 0)"
         )
     return ProcessSpec(
         command(config, options),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ._content import ContentStore
 from ._engine import Engine
+from ._ids import needs_user_namespace
 from ._ingest import Ingest, typed
 from ._labels import LABEL_BLOB, LABEL_DIFF_ID, LABEL_MEDIA_TYPE
 from ._locks import wait_for
@@ -35,6 +36,7 @@ __all__ = [
     "begin_layer",
     "commit_layer",
     "keep_layer",
+    "needs_user_namespace",
     "open_as",
     "open_store",
     "typed",

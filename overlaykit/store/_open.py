@@ -16,6 +16,7 @@ from ..driver import Capability, DriverConfig, Durability
 from ..plugin import load_plugins
 from ._drivers import GuardedDriver
 from ._engine import Engine
+from ._ids import check_ids, marked_ids
 from ._locks import OperationLock, wait_for
 from ._metadata import Metadata
 from ._names import show
@@ -70,7 +71,7 @@ def open_store(
     :raises StoreFormatError: ``path`` is something else, or the store was made by another driver; it is left untouched.
     :raises StoreVersionError: a newer overlaykit made the store.
     :raises StoreCorruptError: its metadata are damaged.
-    :raises StoreAccessError: the user may not read and write it.
+    :raises StoreAccessError: the user may not read and write it; or it was made in a user namespace, and this is none.
     :raises ReadOnlyError: it is on a read-only file system.
     :raises StoreFullError: its file system is full.
     :raises UnknownDriverError: there is no such driver.
@@ -97,7 +98,9 @@ def open_as(
     directory = _absolute(path)
     with _typed(directory), contextlib.ExitStack() as stack:
         existing = _inspect(directory)
-        if existing is None and not create:
+        if existing is not None:
+            check_ids(directory, existing)
+        elif not create:
             raise errors.NotFoundError(f"there is no store in {directory}; open it with create=True to make one")
         choice = _choose(plugins, driver, directory, existing, options)
         if existing is None:
@@ -292,7 +295,7 @@ def _make(directory: Path, driver: str, level: Durability) -> None:
         new = directory / f"{_MARKER}.new"
         import uuid
 
-        marker = {"format": FORMAT, "driver": driver, "id": str(uuid.uuid4())}
+        marker = {"format": FORMAT, "driver": driver, "id": str(uuid.uuid4()), **marked_ids()}
         with open(new, "w", encoding="utf-8") as file:
             file.write(json.dumps(marker) + "\n")
             file.flush()

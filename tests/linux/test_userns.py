@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import stat
@@ -37,10 +36,7 @@ def _as_user(tmp_path: Path, lines: str, act: Callable[[], object]) -> None:
         syscalls.private_mount_namespace()
         for name in ("subuid", "subgid"):
             syscalls.mount(str(ranges), f"/etc/{name}", flags=syscalls.MS_BIND)
-        os.setgroups([])
-        os.setresgid(USER, USER, USER)
-        os.setresuid(USER, USER, USER)
-        ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: as after a login
+        syscalls.become(USER, USER)
         act()
 
     run_in_child(become)
@@ -106,7 +102,10 @@ def test_ranges_go_by_name_and_number(tmp_path: Path) -> None:
 
 def test_without_ranges(tmp_path: Path) -> None:
     def act() -> None:
-        with pytest.raises(errors.UnsupportedError, match="/etc/subuid has no range"):
+        with pytest.raises(
+            errors.UnsupportedError,
+            match="/etc/subuid and /etc/subgid have no line for the user nobody: have root run usermod --add-subuids",
+        ):
             linux.enter_user_namespace()
         assert os.geteuid() == USER
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 
-__all__ = ["drop_privileges", "mount", "private_mount_namespace", "stop_with_parent"]
+__all__ = ["become", "drop_privileges", "mount", "private_mount_namespace", "stop_with_parent"]
 
 CLONE_NEWNS = 0x00020000
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -52,6 +53,17 @@ def private_mount_namespace() -> None:
 def stop_with_parent(signal: int) -> None:
     """Ask the kernel to send ``signal`` to this process when its parent dies; see PR_SET_PDEATHSIG."""
     _check(_libc().prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal), 0, 0, 0), "PR_SET_PDEATHSIG")
+
+
+def become(uid: int, gid: int) -> None:
+    """Become ``uid`` and ``gid`` as after a login: without capabilities, and set-uid programs work.
+
+    :raises OSError: the caller is not root.
+    """
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    _check(_libc().prctl(PR_SET_DUMPABLE, ctypes.c_ulong(1), 0, 0, 0), "PR_SET_DUMPABLE")
 
 
 def drop_privileges(uid: int, gid: int) -> None:

@@ -1,7 +1,10 @@
-"""Run a command as a user without any privilege: ``python tests/unprivileged.py [--need PATH] -- COMMAND ...``.
+"""Run a command as a user without any privilege: ``python tests/unprivileged.py [OPTIONS] -- COMMAND ...``.
 
 Started by root, the command runs as uid and gid 65534 without groups and capabilities, with ``no_new_privs`` and with a
 HOME and a TMPDIR of its own. Started by anyone else, it just runs.
+
+``--ranges FIRST:COUNT`` is for what an ordinary user can do after a login on most machines: set-uid programs work, and
+``/etc/subuid`` and ``/etc/subgid`` have those ids for the user, seen by the command alone.
 
 The interpreter and the checkout may lie below directories that such a user cannot enter (``/root`` is 0700 on most
 machines). So the command gets a private mount namespace in which each closed directory is covered by a tmpfs of mode
@@ -27,12 +30,17 @@ __all__ = ["NOBODY", "command", "main"]
 NOBODY = 65534
 
 
-def command(*arguments: str | os.PathLike[str], need: tuple[str | os.PathLike[str], ...] = ()) -> list[str]:
+def command(
+    *arguments: str | os.PathLike[str], need: tuple[str | os.PathLike[str], ...] = (), ranges: str | None = None
+) -> list[str]:
     """Return the command line that runs ``arguments`` without privileges.
 
     :param need: directories that the command must be able to enter, besides the interpreter's and the checkout.
+    :param ranges: ids that the user has in ``/etc/subuid`` and ``/etc/subgid``, as ``200000:65536``, or ``none`` for no
+        line in them; ``None`` for a user for whom set-uid programs do not work either.
     """
     options = [part for path in need for part in ("--need", os.fspath(path))]
+    options += [] if ranges is None else ["--ranges", ranges]
     return [
         sys.executable,
         str(_checkout() / "tests" / "unprivileged.py"),
@@ -46,13 +54,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code, 128 + N where signal N ended it."""
     parser = argparse.ArgumentParser(prog="unprivileged.py", description="Run a command without privileges.")
     parser.add_argument("--need", action="append", default=[], metavar="PATH", help="a directory it must reach")
+    parser.add_argument("--ranges", metavar="FIRST:COUNT", help="ids of /etc/subuid and /etc/subgid; none")
     parser.add_argument("command", nargs="+")
     parsed = parser.parse_args(arguments)
     if os.geteuid() != 0:
         os.execvp(parsed.command[0], parsed.command)
     home = tempfile.mkdtemp(prefix="overlaykit-nobody-")
     try:
-        return _run(parsed.command, [*map(Path, parsed.need), *_own_paths()], home)
+        return _run(parsed.command, [*map(Path, parsed.need), *_own_paths()], home, parsed.ranges)
     finally:
         shutil.rmtree(home)
 
@@ -66,10 +75,10 @@ def _checkout() -> Path:
     return Path(__file__).resolve().parents[3]
 
 
-def _run(words: list[str], needed: list[Path], home: str) -> int:
+def _run(words: list[str], needed: list[Path], home: str, ranges: str | None) -> int:
     child = os.fork()
     if child == 0:
-        _become_nobody(words, needed, home)
+        _become_nobody(words, needed, home, ranges)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: os.kill(child, received))
     # Ctrl-C reaches the command by itself; this process only waits for it to end.
@@ -79,7 +88,7 @@ def _run(words: list[str], needed: list[Path], home: str) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _become_nobody(words: list[str], needed: list[Path], home: str) -> NoReturn:
+def _become_nobody(words: list[str], needed: list[Path], home: str, ranges: str | None) -> NoReturn:
     try:
         os.umask(0o022)
         inside = Path(home, "home"), Path(home, "tmp")
@@ -88,8 +97,14 @@ def _become_nobody(words: list[str], needed: list[Path], home: str) -> NoReturn:
             os.chown(directory, NOBODY, NOBODY)
         os.chmod(home, 0o755)
         here = Path.cwd()
-        _open_the_way([*needed, *inside])
-        syscalls.drop_privileges(NOBODY, NOBODY)
+        if ranges is None:
+            _open_the_way([*needed, *inside])
+            syscalls.drop_privileges(NOBODY, NOBODY)
+        else:
+            syscalls.private_mount_namespace()
+            _give_ranges(Path(home, "ranges"), "" if ranges == "none" else f"{NOBODY}:{ranges}\n")
+            _open_the_way([*needed, *inside])
+            syscalls.become(NOBODY, NOBODY)
         syscalls.stop_with_parent(signal.SIGKILL)
         os.chdir(here if os.access(here, os.X_OK) else inside[0])
         os.execvpe(words[0], words, _environment(*inside))
@@ -97,6 +112,12 @@ def _become_nobody(words: list[str], needed: list[Path], home: str) -> NoReturn:
         print(f"unprivileged.py: cannot run {words[0]}: {error}", file=sys.stderr)
     finally:
         os._exit(126)
+
+
+def _give_ranges(file: Path, lines: str) -> None:
+    file.write_text(lines)
+    for name in ("subuid", "subgid"):
+        syscalls.mount(os.fspath(file), f"/etc/{name}", flags=syscalls.MS_BIND)
 
 
 def _environment(home: Path, temporary: Path) -> dict[str, str]:
