@@ -7,11 +7,11 @@ another's. Version 1 gives nothing to users.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import warnings
 from typing import TYPE_CHECKING
 
+from ..values import replace
 from ._cgroup import sweep
 from ._cgroup2 import UnifiedCgroup, limit_files
 
@@ -69,7 +69,7 @@ def delegated_group(id: str, limits: Limits) -> DelegatedCgroup:
     if missing is not None:
         warnings.warn(missing, RuntimeWarning, stacklevel=4)
     place = delegated_place()
-    held = dataclasses.replace(limits, **{_FIELDS[one]: None for one in _lacking(place, limits)})
+    held = replace(limits, **{_FIELDS[one]: None for one in _lacking(place, limits)})
     if place is None or not held:
         return DelegatedCgroup(None)
     group = UnifiedCgroup(id, held, root=place, devices=False)
