@@ -1,20 +1,20 @@
-"""Starting a container that nobody waits for, from the command line."""
+"""Starting a container that stays, from the command line: nobody waits for it, or this command does."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._exit import UsageError
+from ._exit import ExitCode, UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
     from ..image import Image
-    from ..runtime import ContainerStore, LogLimits, RunOptions
+    from ..runtime import ContainerStore, DetachedOptions, LogLimits, RunOptions
     from ._context import Context
 
-__all__ = ["add_detached_options", "start_detached"]
+__all__ = ["add_detached_options", "run_kept", "start_detached"]
 
 
 def add_detached_options(parser: argparse.ArgumentParser) -> None:
@@ -39,22 +39,14 @@ def start_detached(
     arguments: argparse.Namespace,
 ) -> int:
     """Start it, and write its name."""
-    from ..runtime import DetachedOptions, run_detached
-    from ._containers import check_signal
+    from ..runtime import run_detached
 
-    check_signal(arguments.stop_signal)
     box = run_detached(
         store,
         image,
         arguments.name,
         options,
-        detached=DetachedOptions(
-            interactive=arguments.interactive,
-            log=_log_limits(arguments.log_opt),
-            stop_signal=arguments.stop_signal,
-            stop_timeout=arguments.stop_timeout,
-            runtime=arguments.runtime,
-        ),
+        detached=_detached_options(arguments),
         auto_remove=arguments.rm,
         labels=labels,
         driver_options=context.options.options,
@@ -65,6 +57,42 @@ def start_detached(
     else:
         output.line(output.name(box.name))
     return 0
+
+
+def run_kept(
+    store: ContainerStore, image: Image, options: RunOptions, labels: Mapping[str, str], arguments: argparse.Namespace
+) -> int:
+    """Run it in the foreground, with its streams here and in its log, and end with its exit code."""
+    from ..runtime import Relay, SocketEnd, size_of
+
+    detached = _detached_options(arguments)
+    with store.create_container(image, arguments.name, labels=labels) as box:
+        size = (size_of(1) or size_of(0)) if options.terminal else None
+        process, connection = box.start_logged(options, detached=detached, size=size)
+        with process, connection:
+            relay = Relay(
+                SocketEnd(connection, terminal=options.terminal),
+                stdin=0 if arguments.interactive else None,
+                terminal=options.terminal,
+                insistent=True,
+            )
+            relay.run()
+            code = process.wait()
+            return ExitCode.PIPE_CLOSED if relay.broken else code
+
+
+def _detached_options(arguments: argparse.Namespace) -> DetachedOptions:
+    from ..runtime import DetachedOptions
+    from ._containers import check_signal
+
+    check_signal(arguments.stop_signal)
+    return DetachedOptions(
+        interactive=arguments.interactive,
+        log=_log_limits(arguments.log_opt),
+        stop_signal=arguments.stop_signal,
+        stop_timeout=arguments.stop_timeout,
+        runtime=arguments.runtime,
+    )
 
 
 def _log_limits(texts: list[str]) -> LogLimits:

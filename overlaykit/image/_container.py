@@ -170,9 +170,11 @@ class Container:
         self.close()
 
 
-def make_container(store: ImageStore, image: Image, name: str | None, *, kept: bool) -> Container:
+def make_container(
+    store: ImageStore, image: Image, name: str | None, *, kept: bool, labels: Mapping[str, str]
+) -> Container:
     """See :meth:`ImageStore.container` and :meth:`ImageStore.create_container`."""
-    labels = {_IMAGE: image.digest, _REFERENCE: image.references[0] if image.references else ""}
+    labels = {**labels, _IMAGE: image.digest, _REFERENCE: image.references[0] if image.references else ""}
     key = os.urandom(6).hex() if name is None else name
     with store.adding():
         if kept:

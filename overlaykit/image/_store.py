@@ -257,26 +257,31 @@ class ImageStore(Store):
 
         return Container
 
-    def container(self, image: str | Image, name: str | None = None) -> Container:
+    def container(
+        self, image: str | Image, name: str | None = None, *, labels: Mapping[str, str] | None = None
+    ) -> Container:
         """Make a container for the length of a ``with``: leaving that removes it.
 
         :param image: what it starts as.
         :param name: its name; ``None`` for a generated one.
+        :param labels: further labels of its snapshot.
         :raises NotFoundError: there is no such image.
         :raises ExistsError: the name is taken.
         """
         from ._container import make_container
 
-        return make_container(self, self.image(image), name, kept=False)
+        return make_container(self, self.image(image), name, kept=False, labels=labels or {})
 
-    def create_container(self, image: str | Image, name: str | None = None) -> Container:
+    def create_container(
+        self, image: str | Image, name: str | None = None, *, labels: Mapping[str, str] | None = None
+    ) -> Container:
         """Make a container that stays until :meth:`remove_container`.
 
         :raises OSError: as :meth:`container`.
         """
         from ._container import make_container
 
-        return make_container(self, self.image(image), name, kept=True)
+        return make_container(self, self.image(image), name, kept=True, labels=labels or {})
 
     def containers(self) -> list[ContainerInfo]:
         """Return the containers, in the order in which they were made."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._bundle import Bundle
-    from ._detached import DetachedContainer, DetachedOptions, ExecSession, container_states, run_detached
+    from ._detached import DetachedContainer, DetachedOptions, container_states, run_detached
     from ._detached_store import sweep
+    from ._exec_session import ExecSession
     from ._find import find_runner
     from ._logs import LogEntry, LogLimits
     from ._privileges import explain_ids
@@ -103,7 +104,7 @@ _LATER = {
     "sweep": "_detached_store",
     "run_detached": "_detached",
     "container_states": "_detached",
-    "ExecSession": "_detached",
+    "ExecSession": "_exec_session",
     "DetachedOptions": "_detached",
     "DetachedContainer": "_detached",
     "BindMount": "_values",

@@ -7,18 +7,21 @@ import contextlib
 import json
 import os
 import selectors
+import socket
 from typing import TYPE_CHECKING, Any, cast
 
 from ._control import LARGEST, receive_with_descriptors
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Client", "parse_request"]
 
 _MOST_QUEUED = 8 * 1024 * 1024
 """Bytes that an attached client may lag behind: the container never waits for one that does not read."""
+
+_BEHIND = 256 * 1024
+"""Bytes that wait for one that nothing may be lost for, until the container waits for it."""
 
 _LAST_WORDS = 1.0
 """Seconds that a client has at the end to read what was sent to it."""
@@ -30,6 +33,7 @@ class Client:
     :param connection: non-blocking.
     :param request: called with each message and the descriptors that came with it, which are its own.
     :param gone: called once, when the connection has ended from the other side or was given up.
+    :param lossless: it gets everything, however slowly it reads.
     """
 
     def __init__(
@@ -38,9 +42,12 @@ class Client:
         selector: selectors.BaseSelector,
         request: Callable[[Client, bytes, list[int]], None],
         gone: Callable[[Client], None],
+        *,
+        lossless: bool = False,
     ) -> None:
         self.socket = connection
         self.role = ""
+        self.lossless = lossless
         self._selector = selector
         self._request = request
         self._gone = gone
@@ -51,9 +58,21 @@ class Client:
         self.closed = False
         selector.register(connection, self._events, self._ready)
 
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Send a message as soon as it can be."""
-        self.send_bytes(json.dumps(message).encode())
+    @property
+    def behind(self) -> bool:
+        """Whether more should not be sent to it before it has read."""
+        return self.lossless and self._queued > _BEHIND
+
+    def send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """Send a message as soon as it can be; with descriptors, at once.
+
+        :raises OSError: with descriptors, and that cannot be.
+        """
+        data = json.dumps(message).encode()
+        if descriptors:
+            socket.send_fds(self.socket, [data], list(descriptors))
+        else:
+            self.send_bytes(data)
 
     def send_bytes(self, packet: bytes) -> None:
         """Send a packet as soon as it can be; who does not read is let go."""
@@ -62,7 +81,7 @@ class Client:
         self._queue.append(packet)
         self._queued += len(packet)
         self._write()
-        if self._queued > _MOST_QUEUED:
+        if self._queued > _MOST_QUEUED and not self.lossless:
             self.close()
             self._gone(self)
 
@@ -84,7 +103,7 @@ class Client:
             return
         if message is not None:
             self._queue.append(json.dumps(message).encode())
-        self.socket.settimeout(_LAST_WORDS)
+        self.socket.settimeout(None if self.lossless else _LAST_WORDS)
         with contextlib.suppress(OSError):  # it went away, or does not read
             while self._queue:
                 self.socket.send(self._queue.popleft())

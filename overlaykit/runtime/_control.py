@@ -52,7 +52,6 @@ class Connection:
     """
 
     def __init__(self, directory: Path, name: str) -> None:
-        self._name = name
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         try:
             with _short(directory) as path:
@@ -63,6 +62,13 @@ class Connection:
         except BaseException:
             self.socket.close()
             raise
+
+    @classmethod
+    def over(cls, connected: socket.socket) -> Connection:
+        """Return one over a socket that is connected already, and becomes its own."""
+        made = cls.__new__(cls)
+        made.socket = connected
+        return made
 
     def send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Send a message; a large one goes as a file in memory."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import select
 import signal
 import subprocess
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +14,15 @@ from .. import errors
 from ..values import field, value_class
 from ._control import Connection
 from ._detached_store import find_state, state_directory, sweep
+from ._exec_session import ExecSession
 from ._logs import LogLimits, LogReader
 from ._signals import parse_signal
 from ._state import ContainerState, Status
-from ._stored_options import options_to_json
+from ._stored_options import run_document
 from ._values import RunOptions, Stdio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import Self
 
     from ..image import ContainerInfo, Image
     from ._logs import LogEntry
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from ._store import ContainerStore
     from ._streams import StreamTarget
 
-__all__ = ["DetachedContainer", "DetachedOptions", "ExecSession", "container_states", "run_detached"]
+__all__ = ["DetachedContainer", "DetachedOptions", "container_states", "run_detached"]
 
 
 @value_class
@@ -75,7 +73,7 @@ def run_detached(
     :raises RunError: it cannot be started; there is no container then.
     """
     found = store.image(image)
-    document = _document(options or RunOptions(), detached or DetachedOptions())
+    document = run_document(options or RunOptions(), detached or DetachedOptions())
     request = _request(store, driver_options) | {
         "image": found.digest,
         "name": name,
@@ -93,6 +91,7 @@ def container_states(store: ContainerStore) -> Iterator[tuple[ContainerInfo, Con
     """Yield all containers, each with what is known of its last run, in the order in which they were made."""
     from ._detached_store import LABEL_STATE
 
+    sweep(store)
     labels = {info.key: info.labels for info in store.walk(kind="active", labels={LABEL_STATE: None})}
     for info in store.containers():
         directory = find_state(store, labels[info.name]) if info.name in labels else None
@@ -137,9 +136,10 @@ class DetachedContainer:
         info = self._store.open_container(self.name).info
         if self.status.running:
             raise errors.LayerInUseError(f"the container {self.name!r} is running already", users=[self.name])
-        if options is not None or detached is not None or self._directory() is None:
-            document = _document(options or RunOptions(), detached or DetachedOptions())
-            state_directory(self._store, info.name).write_document("options.json", document)
+        directory = state_directory(self._store, info.name)
+        if options is not None or detached is not None or not directory.has("options.json"):
+            document = run_document(options or RunOptions(), detached or DetachedOptions())
+            directory.write_document("options.json", document)
         from ._monitor import launch_monitor
 
         launch_monitor(_request(self._store, driver_options) | {"name": info.name}, info.name)
@@ -197,11 +197,29 @@ class DetachedContainer:
                 )
             with contextlib.suppress(errors.RunError):
                 self.stop(0, signal=signal.SIGKILL)
-        with contextlib.suppress(errors.NotFoundError) if force and directory else contextlib.nullcontext():
-            self._store.remove_container(self.name)
+        self._remove(patient=force and directory is not None)
         if directory is not None:
             directory.remove()
         sweep(self._store)
+
+    def _remove(self, *, patient: bool) -> None:
+        """Remove what runs no more.
+
+        :param patient: who ran it may be about to let go of it, or to remove it.
+        """
+        end = time.monotonic() + (_PATIENCE if patient else 0.0)
+        while True:
+            try:
+                self._store.remove_container(self.name)
+                return
+            except errors.NotFoundError:
+                if patient:
+                    return
+                raise
+            except errors.LayerInUseError:
+                if time.monotonic() >= end:
+                    raise
+            time.sleep(0.02)
 
     def logs(
         self,
@@ -217,10 +235,16 @@ class DetachedContainer:
         :param tail: begin with so many lines before the end.
         :param since: leave out what was written before; nanoseconds since the epoch.
         :param until: leave out what was written then and later.
+        :raises RunError: nothing is kept of it: its streams are those of who runs it.
         """
         directory = self._directory()
         if directory is None:
             return
+        if not directory.read().logged:
+            raise errors.RunError(
+                f"nothing is kept of what {self.name!r} writes: it runs in the foreground with the streams of whoever "
+                "runs it; run it with -d, or without --rm, to keep it"
+            )
         with contextlib.ExitStack() as held:
             connection = None
             if follow:
@@ -262,36 +286,10 @@ class DetachedContainer:
         :raises subprocess.CalledProcessError: with ``check``, for a return code that is not 0.
         :raises subprocess.TimeoutExpired: it took too long, and was killed.
         """
-        from ._streams import Streams, decode
+        from ._streams import Talk
 
-        if capture_output:
-            if stdout is not None or stderr is not None:
-                raise ValueError("stdout and stderr arguments may not be used with capture_output.")
-            stdout = stderr = subprocess.PIPE
-        if encoding is None and (text or errors is not None):
-            encoding = "utf-8"
-        data = input.encode(encoding or "utf-8", errors or "strict") if isinstance(input, str) else input
-        streams = Streams(data, stdin, stdout, stderr)
-        try:
-            with self.start_exec(args, env=env, cwd=cwd, user=user, stdio=streams.stdio) as session:
-                streams.started()
-                try:
-                    code = streams.wait(session, timeout)
-                except subprocess.TimeoutExpired:
-                    raise subprocess.TimeoutExpired(
-                        list(args), timeout or 0.0, streams.output("stdout"), streams.output("stderr")
-                    ) from None
-            done: subprocess.CompletedProcess[Any] = subprocess.CompletedProcess(
-                list(args),
-                code,
-                decode(streams.output("stdout"), encoding, errors),
-                decode(streams.output("stderr"), encoding, errors),
-            )
-        finally:
-            streams.close()
-        if check:
-            done.check_returncode()
-        return done
+        talk = Talk(stdin, input, stdout, stderr, capture_output, check, timeout, text, encoding, errors)
+        return talk.run(list(args), lambda stdio: self.start_exec(args, env=env, cwd=cwd, user=user, stdio=stdio))
 
     def start_exec(
         self,
@@ -355,9 +353,10 @@ class DetachedContainer:
         return Connection(directory.path, self.name)
 
     def _until_end(self, message: Mapping[str, Any], timeout: float | None = None) -> int:
+        never = errors.RunError(f"the container {self.name!r} was never run: start it with overlaykit start")
         directory = self._directory()
         if directory is None:
-            raise errors.RunError(f"the container {self.name!r} was never run: start it with overlaykit start")
+            raise never
         with contextlib.suppress(errors.RunError), Connection(directory.path, self.name) as connection:
             connection.send(message)
             end = None if timeout is None else time.monotonic() + timeout
@@ -374,83 +373,18 @@ class DetachedContainer:
         state = directory.read()
         if state.exit_code is not None:
             return state.exit_code
-        if state.status is Status.CREATED and directory.path.exists():
-            raise errors.RunError(f"the container {self.name!r} was never run: start it with overlaykit start")
+        if state.status is Status.CREATED:
+            with contextlib.suppress(errors.NotFoundError):
+                self._store.open_container(self.name)
+                raise never
         # It was to be removed at its end, and is: nothing else is known of one whose supervisor was killed.
         return _KILLED
 
 
 _KILLED = 128 + signal.SIGKILL
 
-
-class ExecSession:
-    """One more program in a container. Leaving it as a context manager kills what still runs.
-
-    :param pid: the process of this machine that stands for it.
-    """
-
-    def __init__(self, connection: Connection, pid: int, name: str) -> None:
-        self._connection = connection
-        self._name = name
-        self._lock = threading.Lock()
-        self._failure: errors.OverlaykitError | None = None
-        self.pid = pid
-        self.returncode: int | None = None
-
-    def fileno(self) -> int:
-        """Return a descriptor that can be read from once it has ended."""
-        return self._connection.socket.fileno()
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait until it has ended.
-
-        :returns: its exit code.
-        :raises subprocess.TimeoutExpired: it still runs.
-        :raises RunError: it could not be run, or the container has ended.
-        """
-        with self._lock:
-            if self._failure is not None:
-                raise self._failure
-            if self.returncode is None:
-                if timeout is not None and not select.select([self.fileno()], [], [], max(0.0, timeout))[0]:
-                    raise subprocess.TimeoutExpired([self._name], timeout)
-                self.returncode = self._receive()
-            return self.returncode
-
-    def _receive(self) -> int:
-        try:
-            answer = self._connection.receive()
-        except errors.RunError as error:
-            self._failure = error
-            raise
-        # A supervisor that was killed took the container along.
-        return _KILLED if answer is None else int(answer["exit_code"])
-
-    def signal(self, number: int) -> None:
-        """Send it a signal."""
-        self._send(f"s{number}".encode("ascii"))
-
-    def kill(self) -> None:
-        """Kill it."""
-        self.signal(signal.SIGKILL)
-
-    def resize(self, rows: int, columns: int) -> None:
-        """Tell it that its terminal has another size now."""
-        self._send(f"w{rows} {columns}".encode("ascii"))
-
-    def close(self) -> None:
-        """Let go of it; what still runs, and is not detached, is killed."""
-        self._connection.close()
-
-    def _send(self, packet: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._connection.socket.send(packet)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+_PATIENCE = 10.0
+"""Seconds that who ran a container has to let go of it."""
 
 
 def _descriptors(stdio: Stdio, held: contextlib.ExitStack) -> list[int]:
@@ -462,17 +396,6 @@ def _descriptors(stdio: Stdio, held: contextlib.ExitStack) -> list[int]:
             held.callback(os.close, descriptor)
         found.append(descriptor)
     return found
-
-
-def _document(options: RunOptions, detached: DetachedOptions) -> dict[str, Any]:
-    return {
-        "run": options_to_json(options),
-        "interactive": detached.interactive,
-        "log": dataclasses.asdict(detached.log),
-        "stop_signal": detached.stop_signal,
-        "stop_timeout": detached.stop_timeout,
-        "runner": detached.runtime,
-    }
 
 
 def _request(store: ContainerStore, driver_options: Mapping[str, str] | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import errors
+from ._presence import LABEL_STATE, state_path
 from ._state import StateDirectory
 
 if TYPE_CHECKING:
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
     from ..store import Store
 
 __all__ = ["LABEL_STATE", "check_path", "find_state", "state_directory", "sweep"]
-
-LABEL_STATE = "overlaykit.container.state"
-"""The label of a container that was run detached: the name of its state directory, which is never used again."""
-
-_DIRECTORY = "containers"
 
 
 def state_directory(store: Store, name: str) -> StateDirectory:
@@ -47,12 +43,7 @@ def find_state(store: Store, labels: Mapping[str, str]) -> StateDirectory | None
     word = labels.get(LABEL_STATE)
     if word is None:
         return None
-    if not word.isalnum() or len(word) > _LONGEST:
-        raise errors.StoreCorruptError(f"the label {LABEL_STATE} of a container is damaged: {word[:60]!r}")
-    return StateDirectory(_place(store) / word)
-
-
-_LONGEST = 64
+    return StateDirectory(Path(state_path(check_path(store), word)))
 
 
 def sweep(store: Store) -> list[str]:
@@ -83,7 +74,7 @@ def _names(place: Path) -> list[str]:
 
 
 def _place(store: Store) -> Path:
-    return Path(check_path(store)) / _DIRECTORY
+    return Path(check_path(store)) / "containers"
 
 
 def check_path(store: Store) -> str:

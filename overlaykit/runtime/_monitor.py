@@ -20,16 +20,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from ._command import command
 from ._control import error_from_json, error_to_json, listen
 from ._detached_store import state_directory
+from ._exec_spec import exec_spec
 from ._logs import LogLimits, LogWriter
 from ._ready import READY_SIGNAL, Readiness
-from ._signals import parse_signal
 from ._state import ContainerState, Status, start_ticks
+from ._stop import stop_signal
 from ._stored_options import options_from_json
-from ._supervisor import Streams, Supervisor
-from ._terminal import open_terminal, size_of
-from ._values import Stdio
+from ._supervised_streams import close_all, open_streams
+from ._supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -202,14 +203,14 @@ class _Monitor:
             log = LogWriter(directory.log, LogLimits(**document.get("log", {})))
             held.callback(log.close)
             listener = held.enter_context(listen(directory.path))
-            streams, stdio, theirs = _streams(options.terminal, bool(document.get("interactive")))
+            streams, stdio, theirs = open_streams(options.terminal, bool(document.get("interactive")))
             try:
-                process = held.enter_context(container.start(options, stdio=stdio, runtime=document.get("runner")))
+                process = held.enter_context(container.launch(options, stdio, document.get("runner")))
             except BaseException:
-                _close(*streams.outputs, streams.input)
+                close_all(*streams.outputs, streams.input)
                 raise
             finally:
-                _close(*theirs)
+                close_all(*theirs)
             state = self._state(process, options, document)
             directory.write(state)
             with contextlib.closing(Readiness(process.pid, container.place)) as ready:
@@ -221,7 +222,9 @@ class _Monitor:
                     exec_spec=self._exec_spec,
                     ready=ready,
                     started=self._tell,
-                    stop_signal=_stop_signal(document, self._config),
+                    tree=self._tree,
+                    stubs=lambda: container.stubs.made,
+                    stop_signal=stop_signal(document.get("stop_signal"), self._config),
                     stop_timeout=float(document.get("stop_timeout", 10)),
                 )
                 try:
@@ -249,7 +252,7 @@ class _Monitor:
             supervisor=os.getpid(),
             ticks=start_ticks(os.getpid()),
             runner=str(document.get("runner") or ""),
-            command=self._spec(options).args,
+            command=command(self._config, options),
             started=time.time_ns(),
             auto_remove=self._auto_remove,
             terminal=options.terminal,
@@ -262,25 +265,10 @@ class _Monitor:
             self._report.send(json.dumps(answer).encode())
         self._report.close()
 
-    def _spec(self, options: RunOptions) -> ProcessSpec:
-        from ._start import process_in
-
-        assert self._tree is not None
-        return process_in(self._tree, options, self._config, options.hostname or os.uname().nodename)
-
     def _exec_spec(self, asked: Mapping[str, Any], terminal: int) -> ProcessSpec:
-        """Return the process of an exec: what the container is run with, but for what is asked for."""
-        base = self._options
-        assert base is not None
-        changes: dict[str, Any] = {
-            "args": tuple(asked["args"]),
-            "entrypoint": (),
-            "env": {**base.env, **(asked.get("env") or {})},
-            "terminal": bool(asked.get("terminal")),
-        }
-        changes |= {name: asked[name] for name in ("cwd", "user") if asked.get(name) is not None}
-        spec = self._spec(dataclasses.replace(base, **changes))
-        return dataclasses.replace(spec, size=size_of(terminal)) if spec.terminal else spec
+        assert self._tree is not None
+        assert self._options is not None
+        return exec_spec(self._tree, self._options, self._config, asked, terminal)
 
 
 def _exited(state: ContainerState, code: int, error: str) -> ContainerState:
@@ -294,32 +282,3 @@ def _exited(state: ContainerState, code: int, error: str) -> ContainerState:
         exit_code=code,
         error=error,
     )
-
-
-def _streams(terminal: bool, interactive: bool) -> tuple[Streams, Stdio, list[int]]:
-    """Make the standard streams: the supervisor's ends, the container's, and what is closed once it has them."""
-    if terminal:
-        master, slave = open_terminal()
-        return Streams({master: "stdout"}, master, terminal=True), Stdio(slave, slave, slave), [slave]
-    out_read, out_write = os.pipe2(os.O_CLOEXEC)
-    error_read, error_write = os.pipe2(os.O_CLOEXEC)
-    in_read, in_write = os.pipe2(os.O_CLOEXEC) if interactive else (-1, -1)
-    for one in (out_read, error_read, in_write):
-        if one >= 0:
-            os.set_blocking(one, False)
-    streams = Streams({out_read: "stdout", error_read: "stderr"}, in_write)
-    return streams, Stdio(in_read, out_write, error_write), [in_read, out_write, error_write]
-
-
-def _close(*descriptors: int) -> None:
-    for one in {*descriptors} - {-1}:
-        os.close(one)
-
-
-def _stop_signal(document: Mapping[str, Any], config: Mapping[str, Any]) -> int:
-    for one in (document.get("stop_signal"), config.get("StopSignal")):
-        if one:
-            # An image may say anything; one that means nothing is as good as none.
-            with contextlib.suppress(ValueError):
-                return parse_signal(one)
-    return signal.SIGTERM

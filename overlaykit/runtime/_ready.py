@@ -23,16 +23,18 @@ class Readiness:
 
     :param pid: the process that stands for the container.
     :param place: the bundle's.
+    :param signals: :data:`READY_SIGNAL` comes when the answer may have changed; without, nothing tells.
     """
 
-    def __init__(self, pid: int, place: str | os.PathLike[str]) -> None:
+    def __init__(self, pid: int, place: str | os.PathLike[str], *, signals: bool = True) -> None:
+        self._signals = signals
         self._top = f"/proc/{pid}/root{os.path.realpath(place)}/state"
         self._watched: dict[str, int] = {}
         # A runner without such a directory is one that returns only when the container runs.
         self._over = not self._watch(self._top)
 
     def __call__(self) -> bool:
-        """Tell whether it can be asked; :data:`READY_SIGNAL` comes when the answer may have changed."""
+        """Tell whether it can be asked."""
         if not self._over and self._recorded():
             self.close()
         return self._over
@@ -58,7 +60,8 @@ class Readiness:
         except OSError:
             return False
         try:
-            fcntl.fcntl(descriptor, fcntl.F_NOTIFY, _CHANGES)
+            if self._signals:
+                fcntl.fcntl(descriptor, fcntl.F_NOTIFY, _CHANGES)
         except OSError:  # a kernel without it
             os.close(descriptor)
             return False

@@ -163,6 +163,10 @@ class Relay:
     :param terminal: the container has a terminal: that of the user, if it is one, passes on every key.
     :param detach: the keys that leave.
     :param forward: pass signals on.
+    :param insistent: the container is there for this user: it is killed by a second Ctrl-C, and when nobody reads its
+        standard output any more.
+    :ivar detached: the user left.
+    :ivar broken: nobody reads its standard output any more.
     """
 
     def __init__(
@@ -175,6 +179,7 @@ class Relay:
         terminal: bool,
         detach: bytes = b"",
         forward: bool = True,
+        insistent: bool = False,
     ) -> None:
         self._far = far
         self._stdin = stdin
@@ -185,7 +190,10 @@ class Relay:
         self._queue = bytearray()
         self._ends = False
         self._over = False
+        self._insistent = insistent
+        self._told: set[int] = set()
         self.detached = False
+        self.broken = False
 
     def run(self, ended: int | None = None) -> bool:
         """Carry bytes.
@@ -245,6 +253,9 @@ class Relay:
                     one.select()
             except OSError:  # nobody reads it any more: the container's own end is waited for
                 self._outputs[stream] = target = -1
+                if self._insistent and stream == 1:
+                    self.broken = True
+                    self._far.signal(signal.SIGKILL)
 
     def _typed(self, _: int) -> None:
         assert self._stdin is not None
@@ -323,6 +334,8 @@ class Relay:
                     if self._terminal:
                         self._resize()
                 elif number in numbers:
-                    self._far.signal(number)
+                    again = number in self._told and number in (signal.SIGINT, signal.SIGTERM)
+                    self._told.add(number)
+                    self._far.signal(signal.SIGKILL if again and self._insistent else number)
 
         return selected_signals(self._selector, numbers, came)

@@ -13,7 +13,6 @@ import enum
 import fcntl
 import json
 import os
-import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +52,7 @@ class ContainerState:
     :param error: why it could not be run, or ended otherwise than by itself.
     :param auto_remove: it is removed when it ends.
     :param terminal: its standard streams are a terminal.
+    :param logged: what it writes is kept; else its streams are those of whoever runs it.
     """
 
     status: Status = Status.CREATED
@@ -67,6 +67,7 @@ class ContainerState:
     error: str = ""
     auto_remove: bool = False
     terminal: bool = False
+    logged: bool = True
 
     @property
     def running(self) -> bool:
@@ -94,7 +95,7 @@ class ContainerState:
             values["status"] = Status(values["status"])
             values["command"] = tuple(values.get("command") or ())
             for name in ("started", "finished"):
-                if values.get(name) is not None:
+                if isinstance(values.get(name), str):
                     values[name] = parse_time(values[name])
             return cls(**values)
         except (KeyError, TypeError, AttributeError) as error:
@@ -121,6 +122,8 @@ class StateDirectory:
 
     def remove(self) -> None:
         """Remove it with all that is in it."""
+        import shutil
+
         shutil.rmtree(self.path, ignore_errors=True)
 
     def read(self) -> ContainerState:
@@ -145,6 +148,10 @@ class StateDirectory:
     def write(self, state: ContainerState) -> None:
         """Record the state, whole or not at all."""
         self.write_document("state.json", state.as_json())
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is a document of this name."""
+        return (self.path / name).exists()
 
     def read_document(self, name: str) -> dict[str, Any]:
         """Return a document.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import errors
@@ -16,8 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from ..driver import SnapshotInfo
     from ..image import Image
+    from ..plugin import Choice, PluginManager
+    from ..store import Engine, Working
+    from ._control import Connection
+    from ._detached import DetachedOptions
+    from ._presence import Presence
     from ._runner import Runner, RunningProcess
+    from ._service import Output
     from ._streams import StreamTarget
     from ._stubs import Stubs
     from ._values import Limits, Network, RunMount, RunOptions, Stdio
@@ -45,6 +53,12 @@ class RunnableContainer(Container):
     _stubs: Stubs | None = None
     _stubs_tree: object = None
     _config: Mapping[str, Any] | None = None
+
+    def __init__(self, store: ImageStore, info: SnapshotInfo, working: Working | None = None) -> None:
+        from ._presence import LABEL_STATE
+
+        super().__init__(store, info, working)
+        self._word = info.labels.get(LABEL_STATE)
 
     def run(
         self,
@@ -90,71 +104,136 @@ class RunnableContainer(Container):
         :raises RuntimeNotFoundError: there is no runtime here.
         :raises CapabilityError: the driver has no host paths, as the memory driver.
         """
-        import subprocess
-
-        from ._streams import Streams, decode
+        from ._streams import Talk
         from ._values import RunOptions
 
-        if capture_output:
-            if stdout is not None or stderr is not None:
-                raise ValueError("stdout and stderr arguments may not be used with capture_output.")
-            stdout = stderr = subprocess.PIPE
-        if encoding is None and (text or errors is not None):
-            encoding = "utf-8"
-        data = input.encode(encoding or "utf-8", errors or "strict") if isinstance(input, str) else input
         wanted = _options(options or RunOptions(), args, env, cwd, user, mounts, network, read_only, limits)
+        talk = Talk(stdin, input, stdout, stderr, capture_output, check, timeout, text, encoding, errors)
         command = list(args) if args is not None else list(wanted.args)
-        streams = Streams(data, stdin, stdout, stderr)
-        try:
-            with self.start(wanted, stdio=streams.stdio, runtime=runtime) as process:
-                streams.started()
-                try:
-                    code = streams.wait(process, timeout)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    raise subprocess.TimeoutExpired(
-                        command, timeout or 0.0, streams.output("stdout"), streams.output("stderr")
-                    ) from None
-            done: subprocess.CompletedProcess[Any] = subprocess.CompletedProcess(
-                command,
-                code,
-                decode(streams.output("stdout"), encoding, errors),
-                decode(streams.output("stderr"), encoding, errors),
-            )
-        finally:
-            streams.close()
-        if check:
-            done.check_returncode()
-        return done
+        return talk.run(command, lambda stdio: self.start(wanted, stdio=stdio, runtime=runtime))
 
     def start(
         self, options: RunOptions | None = None, *, stdio: Stdio | None = None, runtime: str | Runner | None = None
     ) -> RunningProcess:
         """Start a process in the container; :meth:`run` for those that are waited for at once.
 
+        Other processes see it: ``overlaykit ps`` lists it, ``exec``, ``stop``, ``kill`` and ``wait`` reach it. Its
+        streams are its own: nothing of what it writes is kept.
+
         :param stdio: its standard streams; by default those of this process.
         :returns: the process, to be closed before the container.
         :raises OSError: as :meth:`run`.
         """
+        from ._values import RunOptions
+
+        wanted = RunOptions() if options is None else options
+        return self.show(self.launch(wanted, stdio, runtime), wanted, runtime)
+
+    def start_logged(
+        self,
+        options: RunOptions | None = None,
+        *,
+        detached: DetachedOptions | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> tuple[RunningProcess, Connection]:
+        """Start a process in the container whose output is kept, as :func:`run_detached` does it, but for as long as
+        this process lives. It can be started again as it was (:meth:`DetachedContainer.start`), once it has ended.
+
+        :param size: rows and columns of its terminal, if it has one.
+        :returns: the process, to be closed before the container, and a connection to its streams, as
+            :meth:`DetachedContainer.attach` makes it: the process waits for who does not read from that.
+        :raises OSError: as :meth:`run`.
+        """
+        from ._foreground import start_logged
+        from ._values import RunOptions
+
+        return start_logged(self, RunOptions() if options is None else options, detached, size)
+
+    def launch(self, options: RunOptions, stdio: Stdio | None, runtime: str | Runner | None) -> RunningProcess:
+        """Start a process as :meth:`start` does it, without telling anybody of it."""
         from ._find import find_runner
         from ._start import start
-        from ._stubs import Stubs
 
-        place = self.place
-        tree = self.tree
-        if self._stubs is None or self._stubs_tree is not tree:
-            self._stubs, self._stubs_tree = Stubs(tree), tree
         return start(
-            tree,
+            self.tree,
             options,
-            place=place,
+            place=self.place,
             config=self.image_config,
             runner=find_runner(runtime) if runtime is None or isinstance(runtime, str) else runtime,
             stdio=stdio,
             id=f"{os.urandom(8).hex()}",
-            stubs=self._stubs,
+            stubs=self.stubs,
             fresh=lambda: self._store.tree(self.name),
         )
+
+    def show(
+        self,
+        process: RunningProcess,
+        options: RunOptions,
+        runtime: str | Runner | None,
+        output: Output | None = None,
+    ) -> RunningProcess:
+        """Let others see a process that :meth:`launch` has started.
+
+        :param output: where what it writes goes, if that is kept; it is the process's then.
+        :returns: the process that they see; closing it ends that.
+        """
+        from ._command import command
+        from ._presence import Run
+
+        words = command(self.image_config, options)
+        runner = (runtime if runtime is None or isinstance(runtime, str) else runtime.name) or ""
+        run = Run(
+            process, words, options, self.image_config, self.tree, self.stubs, runner, os.fspath(self.place), output
+        )
+        return self._presences().enter(run)
+
+    def _presences(self) -> Presence:
+        store = self._store
+        assert isinstance(store, ContainerStore)
+        return store.presence(self.state_path, kept=self._working is None)
+
+    @property
+    def state_path(self) -> str:
+        """The directory for what is known of its runs; it need not be there.
+
+        :raises CapabilityError: the store is in memory.
+        """
+        from ._presence import LABEL_STATE, state_path
+
+        if self._word is None:
+            word = os.urandom(16).hex()
+            self._store.update_labels(self.name, {LABEL_STATE: word})
+            self._word = word
+        return state_path(os.fspath(self.place.parent), self._word)
+
+    @property
+    def stubs(self) -> Stubs:
+        """What the processes that run in its tree at the same time share."""
+        from ._stubs import Stubs
+
+        tree = self.tree
+        if self._stubs is None or self._stubs_tree is not tree:
+            self._stubs, self._stubs_tree = Stubs(tree), tree
+        return self._stubs
+
+    def close(self) -> None:
+        """See :meth:`Container.close`."""
+        passing = self._working is not None
+        super().close()
+        if passing:
+            self._forget()
+
+    def remove(self) -> None:
+        """See :meth:`Container.remove`."""
+        super().remove()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._word is not None and self._store.path is not None:
+            from ._presence import remove_files
+
+            remove_files(self.state_path)
 
     @property
     def place(self) -> Path:
@@ -216,18 +295,49 @@ def _options(
 class ContainerStore(ImageStore):
     """A store whose containers run."""
 
+    def __init__(self, engine: Engine, choice: Choice, plugins: PluginManager) -> None:
+        super().__init__(engine, choice, plugins)
+        self._presences: dict[str, Presence] = {}
+        self._presences_lock = threading.Lock()
+
     @property
     def container_type(self) -> type[Container]:
         return RunnableContainer
 
-    def container(self, image: str | Image, name: str | None = None) -> RunnableContainer:
-        return cast("RunnableContainer", super().container(image, name))
+    def container(
+        self, image: str | Image, name: str | None = None, *, labels: Mapping[str, str] | None = None
+    ) -> RunnableContainer:
+        return cast("RunnableContainer", super().container(image, name, labels=_with_state(labels)))
 
-    def create_container(self, image: str | Image, name: str | None = None) -> RunnableContainer:
-        return cast("RunnableContainer", super().create_container(image, name))
+    def create_container(
+        self, image: str | Image, name: str | None = None, *, labels: Mapping[str, str] | None = None
+    ) -> RunnableContainer:
+        return cast("RunnableContainer", super().create_container(image, name, labels=_with_state(labels)))
+
+    def presence(self, path: str, *, kept: bool) -> Presence:
+        """Return what others see of a container that this process runs; one for all its runs at the same time."""
+        from ._presence import Presence
+
+        def over() -> None:
+            with self._presences_lock:
+                if self._presences.get(path) is found:
+                    del self._presences[path]
+
+        with self._presences_lock:
+            found = self._presences.get(path)
+            if found is None:
+                found = self._presences[path] = Presence(path, kept=kept, over=over)
+            return found
 
     def open_container(self, name: str) -> RunnableContainer:
         return cast("RunnableContainer", super().open_container(name))
+
+
+def _with_state(labels: Mapping[str, str] | None) -> dict[str, str]:
+    from ._presence import LABEL_STATE
+
+    # In the transaction that makes the container: later it would take one more.
+    return {**(labels or {}), LABEL_STATE: os.urandom(16).hex()}
 
 
 _LARGEST = 1 << 30

@@ -12,9 +12,10 @@ from ._values import BindMount, FileMount, Limits, RunOptions, TmpfsMount
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ._detached import DetachedOptions
     from ._values import RunMount
 
-__all__ = ["options_from_json", "options_to_json"]
+__all__ = ["options_from_json", "options_to_json", "run_document"]
 
 
 def options_to_json(options: RunOptions) -> dict[str, Any]:
@@ -35,6 +36,21 @@ def options_to_json(options: RunOptions) -> dict[str, Any]:
     made["limits"] = dataclasses.asdict(options.limits)
     made["mounts"] = [_mount_to_json(one) for one in options.mounts]
     return made
+
+
+def run_document(options: RunOptions, detached: DetachedOptions) -> dict[str, Any]:
+    """Return all that a container is run with, as it is recorded to start it again.
+
+    :raises RunError: a mount's source is a descriptor, which nobody has later.
+    """
+    return {
+        "run": options_to_json(options),
+        "interactive": detached.interactive,
+        "log": dataclasses.asdict(detached.log),
+        "stop_signal": detached.stop_signal,
+        "stop_timeout": detached.stop_timeout,
+        "runner": detached.runtime,
+    }
 
 
 def options_from_json(document: Mapping[str, Any]) -> RunOptions:

@@ -8,15 +8,17 @@ import os
 import selectors
 import subprocess
 import time
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from ._values import Stdio
 
 if TYPE_CHECKING:
-    from ._detached import ExecSession
+    from collections.abc import Callable
+
+    from ._exec_session import ExecSession
     from ._runner import RunningProcess
 
-__all__ = ["StreamTarget", "Streams", "decode"]
+__all__ = ["StreamTarget", "Talk"]
 
 StreamTarget = int | IO[str] | IO[bytes] | None
 """``None`` for this process's own, ``subprocess.PIPE``, ``subprocess.DEVNULL``, a descriptor or a file."""
@@ -128,7 +130,73 @@ class Streams:
             os.close(self._ours.popitem()[1])
 
 
-def decode(data: bytes | None, encoding: str | None, errors: str | None) -> str | bytes | None:
+class Talk:
+    """What a caller wants to be passed to and from a process, with the habits of :func:`subprocess.run`.
+
+    The parameters are those of :func:`subprocess.run`.
+
+    :raises ValueError: they contradict each other.
+    """
+
+    def __init__(
+        self,
+        stdin: StreamTarget,
+        input: str | bytes | None,
+        stdout: StreamTarget,
+        stderr: StreamTarget,
+        capture_output: bool,
+        check: bool,
+        timeout: float | None,
+        text: bool | None,
+        encoding: str | None,
+        errors: str | None,
+    ) -> None:
+        if capture_output:
+            if stdout is not None or stderr is not None:
+                raise ValueError("stdout and stderr arguments may not be used with capture_output.")
+            stdout = stderr = subprocess.PIPE
+        if encoding is None and (text or errors is not None):
+            encoding = "utf-8"
+        self._encoding, self._errors = encoding, errors
+        self._check, self._timeout = check, timeout
+        data = input.encode(encoding or "utf-8", errors or "strict") if isinstance(input, str) else input
+        self._streams = Streams(data, stdin, stdout, stderr)
+
+    def run(
+        self, args: list[str], begin: Callable[[Stdio], RunningProcess | ExecSession]
+    ) -> subprocess.CompletedProcess[Any]:
+        """Start the process, and wait for it.
+
+        :param args: what it is called in results and errors.
+        :param begin: starts it with these streams.
+        :raises subprocess.CalledProcessError: with ``check``, for a return code that is not 0.
+        :raises subprocess.TimeoutExpired: it took too long, and was killed.
+        """
+        streams = self._streams
+        try:
+            with begin(streams.stdio) as process:
+                streams.started()
+                try:
+                    code = streams.wait(process, self._timeout)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    raise subprocess.TimeoutExpired(
+                        args, self._timeout or 0.0, streams.output("stdout"), streams.output("stderr")
+                    ) from None
+            done: subprocess.CompletedProcess[Any] = subprocess.CompletedProcess(
+                args,
+                code,
+                _decode(streams.output("stdout"), self._encoding, self._errors),
+                _decode(streams.output("stderr"), self._encoding, self._errors),
+            )
+        finally:
+            streams.close()
+        if self._check:
+            done.check_returncode()
+        return done
+
+
+def _decode(data: bytes | None, encoding: str | None, errors: str | None) -> str | bytes | None:
     """Decode as text mode does, line ends included; bytes stay bytes where no text is asked for."""
     if data is None or encoding is None:
         return data

@@ -7,19 +7,18 @@ import os
 import posixpath
 import stat
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._config import MOUNT_POINTS
 from ._values import BindMount, FileMount
+from ._watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import TracebackType
-    from typing import Self
 
     from ..tree import Tree
     from ._runner import RunningProcess
-    from ._values import ProcessSpec, RunMount, Stdio
+    from ._values import RunMount
 
 __all__ = ["Stubs"]
 
@@ -135,9 +134,20 @@ class Stubs:
         self._made.clear()
         self._times.clear()
 
+    @property
+    def made(self) -> dict[str, Any]:
+        """What is there for containers alone, for a JSON document: the paths, and the directories that these are in,
+        with the modification times before and then.
+        """
+        with self._lock:
+            return {
+                "made": list(self._made),
+                "times": {path: [before.st_mtime_ns, then] for path, (before, then) in self._times.items()},
+            }
+
     def watch(self, running: RunningProcess) -> RunningProcess:
         """Return the process, at whose closing the mount points go."""
-        return _Watched(running, self)
+        return _Stubbed(running, self)
 
 
 def _below(path: str, covered: Iterable[str]) -> bool:
@@ -153,44 +163,16 @@ def _is_directory(mount: RunMount) -> bool:
     return True
 
 
-class _Watched:
+class _Stubbed(Watched):
     """A process of a container whose mount points go when it is closed."""
 
     def __init__(self, running: RunningProcess, stubs: Stubs) -> None:
-        self._running = running
+        super().__init__(running)
         self._stubs = stubs
         self._closed = False
 
-    @property
-    def pid(self) -> int:
-        return self._running.pid
-
-    @property
-    def returncode(self) -> int | None:
-        return self._running.returncode
-
-    def wait(self, timeout: float | None = None) -> int:
-        return self._running.wait(timeout)
-
-    def signal(self, number: int) -> None:
-        self._running.signal(number)
-
-    def kill(self) -> None:
-        self._running.kill()
-
-    def exec(self, process: ProcessSpec, stdio: Stdio) -> RunningProcess:
-        return self._running.exec(process, stdio)
-
     def close(self) -> None:
-        self._running.close()
+        super().close()
         if not self._closed:
             self._closed = True
             self._stubs.leave()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

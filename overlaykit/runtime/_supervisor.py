@@ -6,11 +6,12 @@ One thread waits for everything at once. Nothing that a client does, or leaves u
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import selectors
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
+    from ..tree import Tree
     from ._logs import LogWriter, Stream
     from ._runner import RunningProcess
     from ._values import ProcessSpec
@@ -38,6 +40,12 @@ _CHUNK = 64 * 1024
 _MOST_INPUT = 256 * 1024
 """Bytes of input that wait for the container here; what comes after waits with who sends it."""
 
+_LOOK = 0.01
+"""Seconds until it is looked again whether the container can be asked, where no signal tells and somebody waits."""
+
+_ALWAYS = frozenset({"attach", "follow", "wait"})
+"""What can be asked for before the container runs."""
+
 _IDLE = 0.02
 """Seconds without output after which the begin of a line is shown: programs that write byte by byte get one record."""
 
@@ -46,12 +54,12 @@ _IDLE = 0.02
 class Streams:
     """The supervisor's ends of a container's standard streams.
 
-    :param outputs: what it reads, non-blocking.
+    :param outputs: what it reads, non-blocking; none where the container's streams are somebody else's.
     :param input: what it writes to, non-blocking; -1 for none.
     :param terminal: both are the master of a terminal.
     """
 
-    outputs: dict[int, Stream]
+    outputs: dict[int, Stream] = field(default_factory=dict)
     input: int = -1
     terminal: bool = False
 
@@ -69,9 +77,14 @@ class Supervisor:
     """Looks after one container.
 
     :param process: its first process, which was started by this thread.
+    :param log: of what it writes; ``None`` for none.
     :param exec_spec: makes the process that a client asks for; with the descriptor of its terminal, if it has one.
     :param ready: whether the container can be asked something; asked again at each signal.
     :param started: called once, when it can.
+    :param tree: the container's, for clients that read and write it while it runs.
+    :param stubs: what of the tree is there for the container's mounts alone; see :attr:`Stubs.made`.
+    :param watch: a descriptor of the process (pidfd_open(2)), which becomes the supervisor's; ``None`` to make one.
+    :param signals: this is the main thread of a process that is there for the container alone: signals stop it.
     :param stop_signal: what :func:`stop` sends first.
     :param stop_timeout: seconds that follow until it is killed, unless a client says otherwise.
     """
@@ -80,12 +93,16 @@ class Supervisor:
         self,
         process: RunningProcess,
         streams: Streams,
-        log: LogWriter,
+        log: LogWriter | None,
         listener: socket.socket,
         *,
         exec_spec: Callable[[Mapping[str, Any], int], ProcessSpec],
         ready: Callable[[], bool],
-        started: Callable[[], None],
+        tree: Tree,
+        stubs: Callable[[], Mapping[str, Any]],
+        started: Callable[[], None] = lambda: None,
+        watch: int | None = None,
+        signals: bool = True,
         stop_signal: int = signal.SIGTERM,
         stop_timeout: float = 10.0,
     ) -> None:
@@ -98,7 +115,11 @@ class Supervisor:
         self._stop_timeout = stop_timeout
         self._ready = ready
         self._started: Callable[[], None] | None = started
-        self._early: list[tuple[Client, bytes, list[int]]] = []
+        self._tree = tree
+        self._stubs = stubs
+        self._watch = watch
+        self._by_signals = signals
+        self._early: list[tuple[Client, dict[str, Any], list[int]]] = []
         self._selector = selectors.DefaultSelector()
         self._clients: set[Client] = set()
         self._execs: list[_Exec] = []
@@ -106,31 +127,46 @@ class Supervisor:
         self._flush_at: float | None = None
         self._input = bytearray()
         self._input_ends = False
-        self._input_registered = False
         self._ended = False
+        self._held = False
+        self._open_outputs = set(streams.outputs)
 
     def run(self) -> int:
         """Look after the container until it has ended, with all its output read.
 
+        Who reads or writes its tree may finish that first: its mount must not be there when it is mounted again.
+
         :returns: its exit code.
         :raises RunError: it could not be run.
         """
-        watch = os.pidfd_open(self._process.pid)
-        try:
+        watch = os.pidfd_open(self._process.pid) if self._watch is None else self._watch
+        with contextlib.ExitStack() as held:
+            held.callback(os.close, watch)
             self._selector.register(watch, selectors.EVENT_READ, self._process_ended)
             self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
             for descriptor in self._streams.outputs:
-                self._selector.register(descriptor, selectors.EVENT_READ, self._reader(descriptor))
-            with self._signals():
-                self._look()
-                while not self._ended:
-                    self._turn()
-        finally:
-            os.close(watch)
-        self._drain()
+                self._update(descriptor)
+            if self._by_signals:
+                held.enter_context(self._signals())
+            self._look()
+            while not self._ended:
+                self._turn()
+            self._selector.unregister(watch)
+            self._drain()
+            while any(client.role == "tree" for client in self._clients):
+                self._turn()
         code = self._process.wait()
         self._begin()
         return code
+
+    def adopt(self, connection: socket.socket) -> None:
+        """Take somebody in who is attached from the begin, and for whom the container waits.
+
+        :param connection: non-blocking; it becomes the supervisor's.
+        """
+        client = Client(connection, self._selector, self._hear, self._client_gone, lossless=True)
+        client.role = "attach"
+        self._clients.add(client)
 
     def finish(self, answer: Mapping[str, Any]) -> None:
         """Tell everybody who waits for the end, and close all that is the supervisor's."""
@@ -140,21 +176,34 @@ class Supervisor:
         for one in self._execs:
             self._end_exec(one)
         self._execs.clear()
-        for client in list(self._clients):
+        # Who may take long to read comes last.
+        for client in sorted(self._clients, key=lambda one: one.lossless):
             if client.role in ("attach", "wait", "stop"):
                 client.finish(answer)
             else:
                 client.finish()
         self._clients.clear()
-        for descriptor in {*self._streams.outputs, self._streams.input} - {-1}:
-            os.close(descriptor)
+        self.close_streams()
         self._selector.close()
         self._listener.close()
+
+    def close_streams(self) -> None:
+        """Close its ends of the container's streams."""
+        for descriptor in {*self._streams.outputs, self._streams.input} - {-1}:
+            os.close(descriptor)
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
+        held = any(client.behind for client in self._clients)
+        if held != self._held:
+            self._held = held
+            for descriptor in self._streams.outputs:
+                self._update(descriptor)
         deadlines = [one for one in (self._deadline, self._flush_at) if one is not None]
+        if self._early and not self._by_signals:
+            self._look()
+            deadlines.append(time.monotonic() + _LOOK)
         timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
         for key, events in self._selector.select(timeout):
             if key.fileobj in self._selector.get_map():  # what came before may have closed it
@@ -165,7 +214,8 @@ class Supervisor:
             self._process.kill()
         if self._flush_at is not None and now >= self._flush_at:
             self._flush_at = None
-            self._log.flush()
+            if self._log is not None:
+                self._log.flush()
             self._nudge()
 
     def _signals(self) -> AbstractContextManager[None]:
@@ -192,8 +242,8 @@ class Supervisor:
         if started is not None:
             started()
         early, self._early = self._early, []
-        for client, data, descriptors in early:
-            self._hear(client, data, descriptors)
+        for client, request, descriptors in early:
+            self._guarded(client, functools.partial(self._answer, client, request, descriptors), descriptors)
 
     def _stop(self, number: int, timeout: float) -> None:
         self._process.signal(number)
@@ -203,14 +253,27 @@ class Supervisor:
 
     # -- output ------------------------------------------------------------------------------------------------------
 
-    def _reader(self, descriptor: int) -> Callable[[int], None]:
-        def ready(events: int) -> None:
-            if events & selectors.EVENT_WRITE:
-                self._write_input()
-            if events & selectors.EVENT_READ:
-                self._read_output(descriptor)
+    def _ready_stream(self, descriptor: int, events: int) -> None:
+        if events & selectors.EVENT_WRITE:
+            self._write_input()
+        if events & selectors.EVENT_READ:
+            self._read_output(descriptor)
 
-        return ready
+    def _update(self, descriptor: int) -> None:
+        """Wait for what is wanted of a stream now, and nothing else."""
+        events = selectors.EVENT_READ if descriptor in self._open_outputs and not self._held else 0
+        if descriptor == self._streams.input and self._input:
+            events |= selectors.EVENT_WRITE
+        try:
+            before = self._selector.get_key(descriptor).events
+        except KeyError:
+            before = 0
+        if before and not events:
+            self._selector.unregister(descriptor)
+        elif events and not before:
+            self._selector.register(descriptor, events, functools.partial(self._ready_stream, descriptor))
+        elif events != before:
+            self._selector.modify(descriptor, events, functools.partial(self._ready_stream, descriptor))
 
     def _read_output(self, descriptor: int) -> bool:
         """Read what there is.
@@ -224,12 +287,13 @@ class Supervisor:
         except OSError:  # EIO: a terminal that nobody has open any more
             data = b""
         if not data:
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(descriptor)
+            self._open_outputs.discard(descriptor)
+            self._update(descriptor)
             return False
         stream = self._streams.outputs[descriptor]
-        self._log.write(stream, data)
-        self._flush_at = time.monotonic() + _IDLE if self._log.pending else None
+        if self._log is not None:
+            self._log.write(stream, data)
+            self._flush_at = time.monotonic() + _IDLE if self._log.pending else None
         packet = (b"1" if stream == "stdout" else b"2") + data
         for client in list(self._clients):
             if client.role == "attach":
@@ -247,7 +311,8 @@ class Supervisor:
         for descriptor in self._streams.outputs:
             while self._read_output(descriptor):
                 pass
-        self._log.close()
+        if self._log is not None:
+            self._log.close()
 
     # -- input -------------------------------------------------------------------------------------------------------
 
@@ -264,27 +329,13 @@ class Supervisor:
         except OSError:  # nobody reads it any more
             self._input.clear()
             self._input_ends = True
-        self._watch_input()
+        self._update(descriptor)
         if not self._input:
             for client in self._clients:
                 client.pause(False)
         if self._input_ends and not self._input and not self._streams.terminal:
             self._streams.input = -1
             os.close(descriptor)
-
-    def _watch_input(self) -> None:
-        descriptor, wanted = self._streams.input, bool(self._input)
-        if wanted == self._input_registered:
-            return
-        self._input_registered = wanted
-        if self._streams.terminal:
-            with contextlib.suppress(KeyError):  # it has ended
-                events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
-                self._selector.modify(descriptor, events, self._reader(descriptor))
-        elif wanted:
-            self._selector.register(descriptor, selectors.EVENT_WRITE, lambda _: self._write_input())
-        else:
-            self._selector.unregister(descriptor)
 
     # -- clients -----------------------------------------------------------------------------------------------------
 
@@ -305,18 +356,27 @@ class Supervisor:
                 one.process.kill()
 
     def _hear(self, client: Client, data: bytes, descriptors: list[int]) -> None:
-        if self._started is not None and not client.closed:
-            self._early.append((client, data, descriptors))
-            return
+        if client.role == "attach":
+            self._guarded(client, lambda: self._hear_attached(client, data), descriptors)
+        elif client.role == "exec":
+            self._guarded(client, lambda: self._hear_exec(client, data), descriptors)
+        else:
+            self._guarded(
+                client, lambda: self._request(client, parse_request(data, descriptors), descriptors), descriptors
+            )
+
+    def _request(self, client: Client, request: dict[str, Any], descriptors: list[int]) -> None:
+        if self._started is None or request["op"] in _ALWAYS:
+            self._answer(client, request, descriptors)
+        else:
+            self._early.append((client, request, list(descriptors)))
+            descriptors.clear()
+
+    def _guarded(self, client: Client, act: Callable[[], None], descriptors: list[int]) -> None:
+        """Do what a client asks for; what is wrong with that is the client's, and descriptors that are left go."""
         try:
-            if client.closed:
-                return
-            if client.role == "attach":
-                self._hear_attached(client, data)
-            elif client.role == "exec":
-                self._hear_exec(client, data)
-            else:
-                self._answer(client, parse_request(data, descriptors), descriptors)
+            if not client.closed:
+                act()
         except (errors.OverlaykitError, OSError) as error:
             self._let_go(client, {"error": error_to_json(error)})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -347,10 +407,17 @@ class Supervisor:
             client.role = operation
             client.send({})
         elif operation == "attach":
+            if not self._streams.outputs:
+                raise errors.RunError(
+                    f"its streams are those of process {os.getpid()}, which runs it in the foreground: only one that "
+                    "was run with -d, or without --rm, can be attached to"
+                )
             client.role = "attach"
             client.send({"terminal": self._streams.terminal, "input": self._streams.input >= 0})
         elif operation == "exec":
             self._start_exec(client, request, descriptors)
+        elif operation == "tree":
+            self._lend_tree(client)
         else:
             raise ValueError(f"{operation!r} is no operation")
 
@@ -370,6 +437,14 @@ class Supervisor:
             resize_inside(self._process.pid, rows, columns)
         elif letter == b"s":
             self._process.signal(parse_signal(rest.decode("ascii")))
+
+    def _lend_tree(self, client: Client) -> None:
+        root = os.open(self._tree.host_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            client.role = "tree"
+            client.send({"stubs": self._stubs()}, [root])
+        finally:
+            os.close(root)
 
     def _start_exec(self, client: Client, request: Mapping[str, Any], descriptors: list[int]) -> None:
         detached = bool(request.get("detached"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._detach import add_detached_options, start_detached
+from .._detach import add_detached_options, run_kept, start_detached
 from .._error import write_error
 from .._progress import add_progress_option
 from .._registry import add_mirror_option, add_registry_options
@@ -59,10 +59,9 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
             image = _image(context, arguments, store)
             if arguments.detach:
                 return start_detached(context, store, image, options, named, arguments)
-            make = store.container if arguments.rm else store.create_container
-            with make(image, arguments.name) as box:
-                if named:
-                    store.update_labels(box.name, dict(named))
+            if not arguments.rm:
+                return run_kept(store, image, options, named, arguments)
+            with store.container(image, arguments.name, labels=named) as box:
                 return _run(box, options, arguments)
     except OSError as error:
         if context.options.debug:
