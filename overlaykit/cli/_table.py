@@ -25,7 +25,7 @@ class Command(NamedTuple):
     def module(self) -> str:
         """The module that runs it."""
         # import is the one name that is a keyword and cannot be a module's.
-        return f"overlaykit.cli.commands.{'import_' if self.name == 'import' else self.name}"
+        return f"overlaykit.cli.commands.{'import_' if self.name == 'import' else self.name.replace('-', '_')}"
 
 
 _LOOK = "See what there is"
@@ -85,7 +85,8 @@ COMMANDS = (
     Command("plugins", "", "list the plugins, their commands and problems", _ABOUT),
     Command("doctor", "", "check kernel, file system, store and plugins", _ABOUT),
     Command("unshare", "[-- COMMAND...]", "run a command with the ids of /etc/subuid", _ABOUT),
-    Command("conformance", "NAME", "test a driver against the conformance suite", _ABOUT),
+    Command("conformance", "NAME...", "hold drivers to the conformance suite", _ABOUT),
+    Command("new-driver", "NAME [DIR]", "make a plugin project with a working driver", _ABOUT),
 )
 
 
