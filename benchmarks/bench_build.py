@@ -1,8 +1,8 @@
 """Builds from a Dockerfile of six steps with 2,000 files, against ``buildah bud --layers``, in one run.
 
-``PYTHONPATH=tests/helpers python benchmarks/bench_build.py [--rounds N] [--directory DIR] [--json]``, as root, with
-busybox-static and buildah. All are whole processes, from their start to their end, over the same context, by turns:
-*cached* is a build in which nothing has changed, *one line* one in which one file of the context has.
+``PYTHONPATH=tests/helpers python benchmarks/bench_build.py [--rounds N] [--directory DIR] [--python PYTHON] [--json]``,
+as root, with busybox-static and buildah. All are whole processes, from their start to their end, over the same context,
+by turns: *cached* is a build in which nothing has changed, *one line* one in which one file of the context has.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def make_context(context: Path) -> None:
 class Bench:
     """Two builders, with a store each, over one context."""
 
-    def __init__(self, place: Path, stack: ExitStack) -> None:
+    def __init__(self, place: Path, stack: ExitStack, python: str) -> None:
         self.context = place / "context"
         make_context(self.context)
         make_busybox_root(place / "root")
@@ -72,10 +72,11 @@ class Bench:
             # Installed packages are compiled, whatever the environment says of what is imported.
             "PYTHONPYCACHEPREFIX": f"{place}/pycache",
         }
-        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH"):
+            self.environment.pop(name, None)
         self.commands = {
             "overlaykit build": [
-                *(sys.executable, "-P", "-m", "overlaykit", "build", "--store", f"{place}/store"),
+                *(python, "-P", "-m", "overlaykit", "build", "--store", f"{place}/store"),
                 *("--tag", "made:1", str(self.context)),
             ],
             "buildah bud --layers": [
@@ -137,10 +138,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--directory", help="where to work")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter that has the overlaykit to measure")
     parser.add_argument("--json", action="store_true", help="print JSON at the end")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.directory) as name, ExitStack() as stack:
-        medians = Bench(Path(name), stack).measure(options.rounds)
+        medians = Bench(Path(name), stack, options.python).measure(options.rounds)
     report(medians)
     if options.json:
         print(json.dumps(medians, indent=2))

@@ -17,6 +17,7 @@
 #include "../cdef/launch.h"
 #include "../cdef/mount.h"
 #include "../cdef/open.h"
+#include "../cdef/pack.h"
 #include "../cdef/runner.h"
 #include "../cdef/scan.h"
 #include "../cdef/tar.h"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .. import errors
 from ..changeset import Limits
 from ..image import Descriptor, chain_ids, timestamp
-from ..store import LABEL_MEDIA_TYPE, begin_layer, commit_layer
+from ..store import LABEL_MEDIA_TYPE, begin_layer, commit_layer, pack_layer
 from ..values import replace, value_class
 from ._cache import CacheRecord
 
@@ -17,18 +17,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from ..changeset import CompressedWriter, WrittenLayer
     from ..image import ImageStore
     from ..store import LayerDescriptor, Working
+    from ..tree import Tree
     from ._cache import BuildCache
     from ._cache_from import HistoryCache
     from ._control import Control
     from ._events import Step
     from ._locks import KeyLocks
 
-__all__ = ["KEY_ANNOTATION", "Layer", "LayerMaker", "Stack"]
+__all__ = ["KEY_ANNOTATION", "Layer", "LayerMaker", "LayerSource", "Stack"]
 
 KEY_ANNOTATION = "overlaykit.build.key"
 """The annotation of a layer in a manifest: the cache key of the step that made it, for ``--cache-from``."""
+
+
+class LayerSource(Protocol):
+    """What writes a layer without having made it first."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing changes."""
+
+    def write(self, out: CompressedWriter) -> WrittenLayer:
+        """Write its archive, which has no whiteouts."""
 
 
 @value_class
@@ -117,6 +130,7 @@ class LayerMaker:
         step: Step,
         *,
         linked: bool = False,
+        pack: Callable[[Tree, bool], LayerSource | None] | None = None,
         look: Callable[[Working], None] | None = None,
         history: Sequence[dict[str, Any]] | None = None,
     ) -> tuple[Stack, CacheRecord]:
@@ -126,6 +140,8 @@ class LayerMaker:
         :param created_by: what history says of it.
         :param work: does it in a snapshot over the stack, or over nothing where ``linked``.
         :param linked: its layer does not depend on what is below.
+        :param pack: returns what writes the layer at once, or ``None`` where ``work`` has to be done for it; given the
+            tree that it goes over, and whether that is of no layers.
         :param look: looks at what was done, before it is kept.
         :param history: what comes before it, where its text and that tell what it does.
         :raises StoreFullError: there is no room.
@@ -139,7 +155,7 @@ class LayerMaker:
                 # Another build may have done it meanwhile.
                 record = None if self._no_cache else self._found(stack, key, created_by, history)
                 if record is None:
-                    record = self._do(stack, key, created_by, work, linked, look)
+                    record = self._do(stack, key, created_by, work, linked, pack, look)
                     step.done(record.size if record.diff_id else None)
                     return stack.over(record), record
         step.cached(record.size if record.diff_id else None)
@@ -178,15 +194,20 @@ class LayerMaker:
         created_by: str,
         work: Callable[[Working], None],
         linked: bool,
+        pack: Callable[[Tree, bool], LayerSource | None] | None,
         look: Callable[[Working], None] | None,
     ) -> CacheRecord:
         try:
             with begin_layer(self._store, None if linked else stack.top) as working:
-                work(working)
-                self._control.check()
-                if look is not None:
-                    look(working)
-                layer = self._blob(working) if linked else self._keep(working, stack)
+                source = None if linked or pack is None else self._plan(working, pack)
+                if source is not None:
+                    layer = self._pack(working, stack, source)
+                else:
+                    work(working)
+                    self._control.check()
+                    if look is not None:
+                        look(working)
+                    layer = self._blob(working) if linked else self._keep(working, stack)
             record = self._record(stack, key, created_by, layer)
             if linked and layer is not None:
                 self._put_over(stack, record)
@@ -207,6 +228,17 @@ class LayerMaker:
             layer = self._store.diff(working.key, ingest, compression=self._compression, epoch=self._epoch)
             ingest.commit()
         return layer
+
+    def _plan(self, working: Working, pack: Callable[[Tree, bool], LayerSource | None]) -> LayerSource | None:
+        with self._store.tree(working.key, readonly=True) as tree:
+            return pack(tree, working.info.parent is None)
+
+    def _pack(self, working: Working, below: Stack, source: LayerSource) -> LayerDescriptor | None:
+        if source.empty:
+            return None
+        return pack_layer(
+            self._store, working, source.write, lambda made: below.chain(made.diff_id), compression=self._compression
+        )
 
     def _keep(self, working: Working, below: Stack) -> LayerDescriptor | None:
         if next(iter(self._store.changes(working.key)), None) is None:

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..store import Working
+    from ..tree import Tree
     from ._cache import CacheRecord
     from ._config import StageConfig
     from ._inherit import Inherited
-    from ._layers import LayerMaker, Stack
+    from ._layers import LayerMaker, LayerSource, Stack
     from ._run import RunSteps
     from ._transfer import TransferSteps
 
@@ -123,6 +124,7 @@ class StageBuild:
                 lambda working: work.do(working, step),
                 step,
                 linked=work.linked,
+                pack=work.pack,
                 look=None if look is None else lambda working: look(working, step),
                 history=self.history if isinstance(one, ast.Run) else None,
             )
@@ -174,6 +176,8 @@ class Work:
     :param do: does it in a snapshot.
     :param linked: it does not depend on what is below.
     :param look: looks at what was done.
+    :param pack: returns what writes the layer, given the tree that it goes over and whether that is of no layers; or
+        ``None`` where that cannot be told without doing it.
     """
 
     kind: str
@@ -181,3 +185,4 @@ class Work:
     do: Callable[[Working, Any], None]
     linked: bool = False
     look: Callable[[Working, Any], None] | None = None
+    pack: Callable[[Tree, bool], LayerSource | None] | None = None

@@ -13,11 +13,21 @@ from .. import errors
 from . import dockerfile as ast
 from ._sources import Remotes, Source, WrittenFile
 from ._stage import Work
-from .context import CopyOptions, Ignore, StatCache, check_mode, content_digest, copy_entries, select
+from .context import (
+    CopyOptions,
+    Ignore,
+    StatCache,
+    check_mode,
+    content_digest,
+    copy_entries,
+    plan_copy,
+    select,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..changeset import CompressedWriter, WrittenLayer
     from ..store import Working
     from ..tree import Tree
     from ._control import Control
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     from ._request import BuildRequest
     from ._stage import StageBuild
     from ._store import BuildStore
+    from .context import CopyPlan
 
 __all__ = ["TransferSteps"]
 
@@ -91,10 +102,13 @@ class TransferSteps:
             "remote": isinstance(one, ast.Add) and bool(one.unpack),
         }
 
+        def options_in(into: Tree) -> CopyOptions:
+            owner = _owner(into, str(one.owner)) if one.owner else None
+            return CopyOptions(target, directory or one.parents, owner, owner or (0, 0), mode)
+
         def do(working: Working, _: Step) -> None:
             into = working.tree
-            owner = _owner(into, str(one.owner)) if one.owner else None
-            options = CopyOptions(target, directory or one.parents, owner, owner or (0, 0), mode)
+            options = options_in(into)
             if entries:
                 # What was selected is what the key is of: whatever is not as it was then is an error.
                 with self._opened(origin) as opened:
@@ -102,7 +116,16 @@ class TransferSteps:
             for file in files:
                 self._file(file, into, options, unpack=file.is_remote and isinstance(one, ast.Add) and bool(one.unpack))
 
-        return Work("copy", parts, do, linked=one.link)
+        def pack(below: Tree, alone: bool) -> _PackedCopy | None:
+            options = _owned(options_in(below), keep=owned)
+            with self._opened(origin) as (tree, _):
+                epoch = self._request.epoch
+                plan = plan_copy(tree, entries, below, options, alone=alone, stats=stats, epoch=epoch)
+            return None if plan is None else _PackedCopy(plan, lambda: self._opened(origin), self._control.check)
+
+        # An archive is known by what is in it; nothing else is there to look for in directories.
+        plain = bool(entries) and not files and not (unpack and any(len(group) == 1 for group in entries))
+        return Work("copy", parts, do, linked=one.link, pack=pack if plain else None)
 
     def _copy(
         self,
@@ -115,8 +138,7 @@ class TransferSteps:
         owned: bool,
         stats: StatCache | None,
     ) -> None:
-        keep = owned and options.owner is None
-        plain = options if keep or options.owner else _with_owner(options, (0, 0))
+        plain = _owned(options, keep=owned)
         if unpack:
             from ._archive import unpacked
         for group in found:
@@ -213,6 +235,45 @@ class TransferSteps:
             if tree.is_file(name):
                 return Ignore.read(tree.read_bytes(name)[:_LARGEST].decode("utf-8", "surrogateescape"))
         return Ignore()
+
+
+class _PackedCopy:
+    """A copy that goes straight into its layer.
+
+    :param opened: opens where the files are.
+    :param check: whether to go on.
+    """
+
+    def __init__(
+        self,
+        plan: CopyPlan,
+        opened: Callable[[], contextlib.AbstractContextManager[tuple[Tree, Ignore]]],
+        check: Callable[[], object],
+    ) -> None:
+        self._plan = plan
+        self._opened = opened
+        self._check = check
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing changes."""
+        return not self._plan
+
+    def write(self, out: CompressedWriter) -> WrittenLayer:
+        """Write the archive.
+
+        :raises BuildError: a file changed since it was selected, or may not be read.
+        """
+        from ..changeset import WrittenLayer
+
+        with self._opened() as (tree, _):
+            size = self._plan.write(tree, out, self._check)
+        return WrittenLayer(len(self._plan), size, 0)
+
+
+def _owned(options: CopyOptions, *, keep: bool) -> CopyOptions:
+    """Give files to root, unless they are given to somebody or may keep their owners."""
+    return options if keep or options.owner else _with_owner(options, (0, 0))
 
 
 def _owner(tree: Tree, text: str) -> tuple[int, int]:

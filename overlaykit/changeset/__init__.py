@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from ._diff import WrittenLayer, write_layer
     from ._inflate import Compression
     from ._limits import Limits
+    from ._pack import FilePacker
     from ._stream import LayerStream, StreamResult, Tee
+    from ._tar_write import TarHeader
 
 __all__ = [
     "Applied",
@@ -26,12 +28,14 @@ __all__ = [
     "Closed",
     "CompressedWriter",
     "Compression",
+    "FilePacker",
     "LayerStream",
     "Limits",
     "LowerTree",
     "Output",
     "Restart",
     "StreamResult",
+    "TarHeader",
     "Tee",
     "WrittenLayer",
     "apply_layer",
@@ -49,12 +53,14 @@ _LATER = {
     "Closed": "_channel",
     "CompressedWriter": "_compress",
     "Compression": "_inflate",
+    "FilePacker": "_pack",
     "LayerStream": "_stream",
     "Limits": "_limits",
     "LowerTree": "_below",
     "Output": "_compress",
     "Restart": "_apply",
     "StreamResult": "_stream",
+    "TarHeader": "_tar_write",
     "Tee": "_stream",
     "WrittenLayer": "_diff",
     "apply_layer": "_apply",

@@ -18,7 +18,7 @@ from ._working import Working
 if TYPE_CHECKING:
     from ._diff import LayerDescriptor
     from ._import import unpack_archive
-    from ._keep import begin_layer, commit_layer, keep_layer
+    from ._keep import begin_layer, commit_layer, keep_layer, pack_layer
     from ._layers import LayerInfo
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "needs_user_namespace",
     "open_as",
     "open_store",
+    "pack_layer",
     "typed",
     "unpack_archive",
     "wait_for",
@@ -50,6 +51,7 @@ _LATER = {
     "begin_layer": "_keep",
     "commit_layer": "_keep",
     "keep_layer": "_keep",
+    "pack_layer": "_keep",
     "unpack_archive": "_import",
 }
 

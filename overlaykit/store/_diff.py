@@ -11,10 +11,10 @@ from ._ingest import Ingest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..changeset import Output
+    from ..changeset import CompressedWriter, Output, WrittenLayer
     from ._store import Store
 
-__all__ = ["LayerDescriptor", "diff"]
+__all__ = ["LayerDescriptor", "diff", "pack"]
 
 _MEDIA_TYPES = {
     "none": "application/vnd.oci.image.layer.v1.tar",
@@ -59,13 +59,30 @@ def diff(
 
     :param also: gets the uncompressed archive; see :func:`overlaykit.changeset.compressed`.
     """
-    hashed = out.hash if isinstance(out, Ingest) and not out.offset and out.hash.name == "sha256" else None
-    packed = compressed(out, compression, level, hashed=hashed, also=also)
     changes = store.changes(key)
-    info = store.stat(key)
-    with packed, store.tree(key, readonly=True) as tree:
-        root = info.parent is None
-        written = write_layer(tree, changes, packed, root=root, epoch=epoch, progress=progress)
+    root = store.stat(key).parent is None
+
+    def write(packed: CompressedWriter) -> WrittenLayer:
+        with store.tree(key, readonly=True) as tree:
+            return write_layer(tree, changes, packed, root=root, epoch=epoch, progress=progress)
+
+    return pack(out, compression, level, write, also)
+
+
+def pack(
+    out: Output,
+    compression: str,
+    level: int | None,
+    write: Callable[[CompressedWriter], WrittenLayer],
+    also: Callable[[memoryview], object] | None = None,
+) -> LayerDescriptor:
+    """Compress and hash what ``write`` writes.
+
+    :param also: see :func:`diff`.
+    """
+    hashed = out.hash if isinstance(out, Ingest) and not out.offset and out.hash.name == "sha256" else None
+    with compressed(out, compression, level, hashed=hashed, also=also) as packed:
+        written = write(packed)
         result = packed.close()
     return LayerDescriptor(
         _MEDIA_TYPES[compression],

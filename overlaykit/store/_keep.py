@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Final
 
 from .. import errors
 from ..changeset import Channel, Closed, Limits, Restart, apply_layer
-from ._diff import diff
+from ._diff import diff, pack
 from ._labels import LABEL_BLOB, LABEL_DIFF_ID, LABEL_MEDIA_TYPE
 from ._layers import open_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..changeset import CompressedWriter, WrittenLayer
     from ._diff import LayerDescriptor
     from ._store import Store
     from ._working import Working
 
-__all__ = ["begin_layer", "commit_layer", "keep_layer"]
+__all__ = ["begin_layer", "commit_layer", "keep_layer", "pack_layer"]
 
 _WAITING: Final = 4  # pieces between the two threads
 
@@ -53,9 +54,7 @@ def keep_layer(
             ingest.commit()
             unpacking.finish()
         if unpacking.done:
-            labels = {LABEL_DIFF_ID: layer.diff_id, LABEL_BLOB: layer.digest, LABEL_MEDIA_TYPE: layer.media_type}
-            with contextlib.suppress(errors.ExistsError):
-                working.commit(name(layer), labels=labels)
+            _commit(working, layer, name)
             return layer
     _unpack_again(store, parent, name(layer), layer)
     return layer
@@ -98,10 +97,44 @@ def commit_layer(
     if layer.skipped:
         _unpack_again(store, working.info.parent, name(layer), layer)
         return layer
+    _commit(working, layer, name)
+    return layer
+
+
+def pack_layer(
+    store: Store,
+    working: Working,
+    write: Callable[[CompressedWriter], WrittenLayer],
+    name: Callable[[LayerDescriptor], str],
+    *,
+    compression: str = "gzip",
+) -> LayerDescriptor:
+    """Make a working snapshot of :func:`begin_layer`, in which nothing was done, the layer of an archive.
+
+    Where the layer is there already, the working snapshot stays, to be discarded.
+
+    :param write: writes the archive, without whiteouts: it is unpacked while it is compressed and hashed.
+    :param name: tells the layer's name; where there is a snapshot of that name, that is the layer.
+    :param compression: of the blob: ``"gzip"``, ``"zstd"`` or ``"none"``.
+    :raises StoreFullError: there is no room.
+    :raises OSError: what ``write`` raises.
+    """
+    parent = working.info.parent
+    with store.content.ingest() as ingest, _Unpacking(store, parent, working) as unpacking:
+        layer = pack(ingest, compression, None, write, also=unpacking.take)
+        ingest.commit()
+        unpacking.finish()
+    if unpacking.done:
+        _commit(working, layer, name)
+    else:
+        _unpack_again(store, parent, name(layer), layer)
+    return layer
+
+
+def _commit(working: Working, layer: LayerDescriptor, name: Callable[[LayerDescriptor], str]) -> None:
     labels = {LABEL_DIFF_ID: layer.diff_id, LABEL_BLOB: layer.digest, LABEL_MEDIA_TYPE: layer.media_type}
     with contextlib.suppress(errors.ExistsError):
         working.commit(name(layer), labels=labels)
-    return layer
 
 
 def _unpack_again(store: Store, parent: str | None, name: str, layer: LayerDescriptor) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._select import Entry
     from ._stats import StatCache
 
-__all__ = ["content_digest", "look_again", "open_entry", "xattrs_of"]
+__all__ = ["content_digest", "look_again", "open_entry", "refusal", "xattrs_of"]
 
 _CHUNK = 1 << 20
 _LARGE = 1 << 18
@@ -102,19 +102,27 @@ def open_entry(tree: Tree, entry: Entry) -> io.RawIOBase:
     try:
         file = tree.open_raw(entry.source, flags)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR):
-            raise _changed(entry) from error
-        if error.errno in (errno.EACCES, errno.EPERM):
-            raise errors.BuildError(
-                f"{entry.source[:200]!r} may not be read: change its mode, or leave it out with a .dockerignore"
-            ) from error
-        raise
+        refused = refusal(entry.source, error.errno)
+        if refused is None:
+            raise
+        raise refused from error
     try:
         look_again(file, entry)
     except BaseException:
         file.close()
         raise
     return file
+
+
+def refusal(path: str, number: int | None) -> errors.BuildError | None:
+    """Return what it means that a file that was selected cannot be opened, ``None`` where that says nothing new."""
+    if number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ESTALE):
+        return _changed(path)
+    if number in (errno.EACCES, errno.EPERM):
+        return errors.BuildError(
+            f"{path[:200]!r} may not be read: change its mode, or leave it out with a .dockerignore"
+        )
+    return None
 
 
 def look_again(file: io.RawIOBase, entry: Entry) -> None:
@@ -133,11 +141,11 @@ def look_again(file: io.RawIOBase, entry: Entry) -> None:
         or now.st_mtime_ns != then.st_mtime_ns
         or now.st_ctime_ns != then.st_ctime_ns
     ):
-        raise _changed(entry)
+        raise _changed(entry.source)
 
 
-def _changed(entry: Entry) -> errors.BuildError:
-    return errors.BuildError(f"{entry.source[:200]!r} changed while it was copied: build again when it is at rest")
+def _changed(path: str) -> errors.BuildError:
+    return errors.BuildError(f"{path[:200]!r} changed while it was copied: build again when it is at rest")
 
 
 def xattrs_of(tree: Tree, entry: Entry) -> list[tuple[str, bytes]]:
