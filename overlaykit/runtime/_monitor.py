@@ -256,6 +256,7 @@ class _Monitor:
             started=time.time_ns(),
             auto_remove=self._auto_remove,
             terminal=options.terminal,
+            warnings=tuple(str(one.message) for one in self._caught),
         )
 
     def _tell(self) -> None:

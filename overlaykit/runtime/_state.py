@@ -53,6 +53,7 @@ class ContainerState:
     :param auto_remove: it is removed when it ends.
     :param terminal: its standard streams are a terminal.
     :param logged: what it writes is kept; else its streams are those of whoever runs it.
+    :param warnings: what was asked for and does not hold, as a limit without a control group.
     """
 
     status: Status = Status.CREATED
@@ -68,6 +69,7 @@ class ContainerState:
     auto_remove: bool = False
     terminal: bool = False
     logged: bool = True
+    warnings: tuple[str, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -78,7 +80,7 @@ class ContainerState:
         """Return it for a JSON document; moments are text."""
         made = dataclasses.asdict(self)
         made["status"] = str(self.status)
-        made["command"] = list(self.command)
+        made["command"], made["warnings"] = list(self.command), list(self.warnings)
         for name in ("started", "finished"):
             made[name] = None if made[name] is None else format_time(made[name])
         return made
@@ -93,7 +95,8 @@ class ContainerState:
         values = {name: value for name, value in document.items() if name in known}
         try:
             values["status"] = Status(values["status"])
-            values["command"] = tuple(values.get("command") or ())
+            for name in ("command", "warnings"):
+                values[name] = tuple(values.get(name) or ())
             for name in ("started", "finished"):
                 if isinstance(values.get(name), str):
                     values[name] = parse_time(values[name])

@@ -119,8 +119,13 @@ def test_a_detached_one_is_reached_from_other_namespaces(ranged_user: RangedUser
     user = ranged_user
     _load(user, layout)
     script = "trap 'echo bye; exit 3' TERM; echo begun; while :; do sleep 0.1; done"
-    user.run("run", "-d", "--name", "box", "--runtime", runtime, "-u", "ada", "box:1", "sh", "-c", script)
+    words = ["--name", "box", "--runtime", runtime, "-u", "ada", "--memory", "64m"]
+    done = user.run("run", "-d", *words, "box:1", "sh", "-c", script)
     assert user.run("exec", "box", "id", "-u").stdout == "1000\n"
+    # A limit that does not hold is told at once, and remembered.
+    assert "the limit of memory does not hold" in done.stderr
+    state = json.loads(user.run("inspect", "box").stdout)["state"]
+    assert [one in done.stderr for one in state["warnings"]] == [True]
     assert user.run("exec", "-u", "0", "box", "sh", "-c", "chown 77:78 /tmp; stat -c %u:%g /tmp").stdout == "77:78\n"
     user.run("stop", "box")
     assert user.run("wait", "box").stdout == "3\n"

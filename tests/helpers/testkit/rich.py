@@ -30,6 +30,7 @@ __all__ = [
     "acl",
     "digest",
     "fill",
+    "load_all",
     "open_to_all",
     "run_as",
     "run_as_nobody",
@@ -117,7 +118,7 @@ def run_as_nobody(action: Callable[[], object]) -> None:
         action()
         return
 
-    _load_all()
+    load_all()
 
     def act() -> None:
         syscalls.drop_privileges(NOBODY, NOBODY)
@@ -127,7 +128,7 @@ def run_as_nobody(action: Callable[[], object]) -> None:
 
 
 @functools.cache
-def _load_all() -> None:
+def load_all() -> None:
     """Import what is imported when it is used: the interpreter may lie where such a user cannot read."""
     import secrets  # noqa: F401 - see above
 
