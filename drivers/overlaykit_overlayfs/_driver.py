@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overlaykit import errors, linux
 from overlaykit.driver import Capability, Driver, DriverConfig, Durability, Mount, SnapshotId, Usage
+from overlaykit.values import replace
 
 from ._changes import Comparison, UpperTree, compare_root
 from ._layout import Layers, Layout, boot_id, sync_directory, write_file
@@ -21,12 +24,19 @@ from ._shared import Settings, Shared
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from overlaykit.driver import LayerWriter
+    from overlaykit.driver import LayerWriter, Probe
     from overlaykit.tree import Change
 
     from ._tree import OverlayTree
 
 __all__ = ["OverlayfsDriver"]
+
+
+_NO_MOUNT = frozenset(
+    # ENOSPC: user.max_user_namespaces (user_namespaces(7)).
+    {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENODEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC, errno.EUSERS}
+)
+"""What mounting fails with where it is not allowed, or there is no overlayfs."""
 
 
 class OverlayfsDriver(Driver):
@@ -40,8 +50,11 @@ class OverlayfsDriver(Driver):
 
     def __init__(self, config: DriverConfig) -> None:
         super().__init__(config)
+        del self.capabilities  # found out when asked for
         if config.root is None:
             raise ValueError("the overlayfs driver needs a directory")
+        if not linux.available():
+            self._usable(probe(config.root))
         volatile = config.options.get("volatile", "no")
         if volatile not in ("yes", "no"):
             raise ValueError(f"option volatile is yes or no, not {volatile!r}")
@@ -59,17 +72,23 @@ class OverlayfsDriver(Driver):
         self._settings = Settings(
             rootless, userxattr, volatile == "yes" or config.durability is Durability.NONE, boot_id()
         )
+        self._transient: set[str] = set()
         self._index = LinkIndex(self._layout, self._attributes)
         self._lock = threading.Lock()
         self._shared: dict[str, Shared] = {}
         self._usage: dict[str, Usage] = {}
         """Of what was just committed: to be asked for next, and known from its description."""
-        self.capabilities = self._find_capabilities()
 
-    def _find_capabilities(self) -> frozenset[Capability]:
-        found = self.config.probe or probe(Path(self._layout.staging))
+    @cached_property
+    def capabilities(self) -> frozenset[Capability]:  # type: ignore[override]
+        """See :attr:`Driver.capabilities`.
+
+        :raises DriverUnavailableError: nothing can be mounted here.
+        """
+        return self._usable(self.config.probe or probe(Path(self._layout.staging)))
+
+    def _usable(self, found: Probe) -> frozenset[Capability]:
         if not found.usable:
-            self._layout.close()
             raise errors.DriverUnavailableError(
                 f"overlayfs does not work in {self.config.root}: {found.reason}; {found.fix}",
                 reason=found.reason,
@@ -99,6 +118,31 @@ class OverlayfsDriver(Driver):
         os.rename(staged, f"{self._layout.snapshots}/{id}")
         if full:
             sync_directory(self._layout.snapshots)
+
+    def transient(self, id: SnapshotId) -> None:
+        with self._lock:
+            self._transient.add(id)
+
+    def persist(self, id: SnapshotId) -> None:
+        with self._lock:
+            self._transient.discard(id)
+            shared = self._shared.get(id)
+        if self._settings.volatile:
+            return
+        if shared is None:
+            self._persist(id)
+        else:
+            shared.persist(partial(self._persist, id))
+
+    def _persist(self, id: str) -> None:
+        """Write what was mounted volatile to the disk, after which it may be mounted as any other."""
+        layout = self._layout
+        layers = layout.layers(id)
+        if layers.boot:
+            self._sync(id, layers)
+            work = layout.file(id, "work")
+            layout.discard(work)
+            os.mkdir(work, 0o700)
 
     def _chain(self, parent: SnapshotId) -> tuple[str, ...]:
         """Return what is below a snapshot over ``parent``, uppermost first."""
@@ -179,6 +223,8 @@ class OverlayfsDriver(Driver):
             shared.end()
         self._layout.discard(f"{self._layout.snapshots}/{id}")
         self._index.forget(id)
+        with self._lock:
+            self._transient.discard(id)
         self._usage.pop(id, None)
         if self.config.durability is Durability.FULL:
             sync_directory(self._layout.snapshots)
@@ -193,7 +239,10 @@ class OverlayfsDriver(Driver):
         with self._lock:
             shared = self._shared.get(id)
             if shared is None:
-                shared = self._shared[id] = Shared(self._layout, self._settings, self._index, id, self._forget)
+                settings = self._settings
+                if id in self._transient:
+                    settings = replace(settings, volatile=True)
+                shared = self._shared[id] = Shared(self._layout, settings, self._index, id, self._forget)
             return shared
 
     def _forget(self, shared: Shared) -> None:
@@ -202,10 +251,24 @@ class OverlayfsDriver(Driver):
                 del self._shared[shared.id]
 
     def tree(self, id: SnapshotId, *, readonly: bool) -> OverlayTree:
-        while True:
-            tree = self._take(id).open_tree(readonly)
-            if tree is not None:
-                return tree
+        try:
+            while True:
+                tree = self._take(id).open_tree(readonly)
+                if tree is not None:
+                    return tree
+        except OSError as error:
+            if error.errno in _NO_MOUNT and not isinstance(error, errors.OverlaykitError):
+                self._check_usable(error)
+            raise
+
+    def _check_usable(self, cause: OSError) -> None:
+        """Say what is wrong where nothing can be mounted here at all, and what would help."""
+        room = os.statvfs(self._layout.root)
+        if room.f_bavail and room.f_favail:  # else it is the disk that is full
+            try:
+                _ = self.capabilities
+            except errors.DriverUnavailableError as unavailable:
+                raise unavailable from cause
 
     def _upper(self, id: str) -> UpperTree:
         return UpperTree(os.open(self._layout.fs(id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), self._attributes)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from overlaykit import errors, linux
 from overlaykit.tree import HostTree
-from overlaykit.values import value_class
+from overlaykit.values import replace, value_class
 
 from ._journal import Journal
 from ._layout import Layers, Layout
@@ -75,6 +75,7 @@ class Shared:
         self._raw: HostTree | None = None
         self._links: list[Links] | None = None
         self._over = False
+        self._persist: Callable[[], None] | None = None
 
     # -- for OverlayTree -----------------------------------------------------------------------------------------
 
@@ -165,6 +166,18 @@ class Shared:
                 self._cool()
             self._end_if_unused()
 
+    def persist(self, persist: Callable[[], None]) -> None:
+        """Mount it volatile no more, and let what was written so far persist: now, or when it is unmounted.
+
+        :param persist: what does that.
+        """
+        with self._lock:
+            self._settings = replace(self._settings, volatile=False)
+            if self._hot is None:
+                persist()
+            else:
+                self._persist = persist
+
     def end(self) -> None:
         """Let go of the mount; the trees that are open keep theirs."""
         with self._lock:
@@ -219,6 +232,9 @@ class Shared:
                     os.close(fd)
             self._raw = self._hot = self._hot_readonly = None
         self._touched = False
+        persist, self._persist = self._persist, None
+        if persist is not None:
+            persist()
 
     def _dup_readonly(self) -> int:
         """Return a read-only view of the hot mount; a plain one where the kernel cannot, and manners must do."""

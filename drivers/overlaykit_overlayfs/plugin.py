@@ -18,6 +18,7 @@ SPEC = DriverSpec(
             "volatile": "yes: never sync active snapshots; no (default): only with durability none",
         }
     ),
+    late_probe=True,
     summary="the kernel's overlay file system by detached mounts, with or without root",
 )
 

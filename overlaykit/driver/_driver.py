@@ -43,7 +43,8 @@ class Driver(ABC):
     (ENOSPC, EROFS, EIO) passes through as it is.
     """
 
-    #: What this driver offers here: a subset of its spec's, settled when it is constructed.
+    #: What this driver offers here: a subset of its spec's, settled when it is constructed, or, with ``late_probe`` in
+    #: its spec, when it is first asked for.
     capabilities: frozenset[Capability]
 
     def __init__(self, config: DriverConfig) -> None:
@@ -56,6 +57,16 @@ class Driver(ABC):
 
         Without a parent it is empty: one root directory, mode 0755, owned by the caller.
         """
+
+    def transient(self, id: SnapshotId) -> None:
+        """Hear that an active snapshot that was just prepared goes when this process ends, unless :meth:`persist` or
+        :meth:`commit` is called for it: until then nothing of it needs to reach a disk.
+
+        The default does nothing with that.
+        """
+
+    def persist(self, id: SnapshotId) -> None:
+        """Hear that such a snapshot is to stay after all, as if :meth:`transient` had never been called for it."""
 
     @abstractmethod
     def commit(self, id: SnapshotId, new: SnapshotId) -> None:

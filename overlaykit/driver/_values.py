@@ -116,6 +116,9 @@ class DriverSpec:
     :param api: the :data:`API_VERSION` it was written for.
     :param summary: one line for people.
     :param known_failures: conformance test ids to reasons: what it gets wrong and knows; strict expected failures.
+    :param late_probe: a store that exists is opened without asking the probe. The driver finds its ``capabilities`` out
+        when they are first asked for (:func:`functools.cached_property`), and where something fails that its probe
+        tries, it asks that and raises :class:`~overlaykit.errors.DriverUnavailableError` with what it says.
     """
 
     name: str
@@ -128,6 +131,7 @@ class DriverSpec:
     api: int = API_VERSION
     summary: str = ""
     known_failures: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    late_probe: bool = False
 
 
 @value_class

@@ -79,6 +79,7 @@ def _check_driver(spec: DriverSpec, requirement: str) -> None:
         ("needs_path", spec.needs_path, lambda value: isinstance(value, bool), "true or false"),
         ("summary", spec.summary, lambda value: isinstance(value, str), "a text"),
         ("known_failures", spec.known_failures, _is_texts, "a mapping of text to text"),
+        ("late_probe", spec.late_probe, lambda value: isinstance(value, bool), "true or false"),
     )
     for field, value, holds, expected in checks:
         _require(holds(value), f"{what} has {field}={value!r:.80}, not {expected}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import DriverUnavailableError
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["choose_best", "choose_named"]
 
 
-def choose_named(driver: RegisteredDriver, root: Path | None) -> Choice:
+def choose_named(driver: RegisteredDriver, root: Path | None, *, made_before: bool) -> Choice:
     """Take the driver that was asked for.
 
+    :param made_before: it has made the store that is to be opened.
     :raises DriverUnavailableError: it does not work here.
     """
     name = driver.spec.name
+    if made_before and driver.spec.late_probe:
+        return Choice(driver, partial(run_probe, driver, root), f"{name} was asked for")
     probe = run_probe(driver, root)
     if not probe.usable:
         raise DriverUnavailableError(

@@ -152,19 +152,20 @@ class PluginManager:
         """
         return run_probe(self.get(name), root)
 
-    def choose(self, name: str, root: Path | None) -> Choice:
+    def choose(self, name: str, root: Path | None, *, made_before: bool = False) -> Choice:
         """Choose the driver of a store.
 
         :param name: a driver's name, or ``"auto"`` for the usable one of highest priority: of those that keep their
             snapshots in a directory where there is a path, of those that need none where there is not.
         :param root: as for :meth:`probe`.
+        :param made_before: it has made the store that is to be opened: one with ``late_probe`` is not asked yet.
         :raises DriverUnavailableError: it does not work here, or none does; with reason and fix.
         :raises UnknownDriverError: as :meth:`get`.
         :raises DriverConflictError: as :meth:`get`.
         """
         if name == AUTO:
             return choose_best(self.drivers.values(), root)
-        return choose_named(self.get(name), root)
+        return choose_named(self.get(name), root, made_before=made_before)
 
     def check_options(self, registered: RegisteredDriver, options: Mapping[str, str]) -> None:
         """Refuse options that a driver does not have, before anything is made.

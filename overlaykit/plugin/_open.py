@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..driver import Driver, Probe
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ..driver import DriverConfig
     from ._values import RegisteredDriver
 
-__all__ = ["check_options", "create_driver", "run_probe"]
+__all__ = ["check_capabilities", "check_options", "create_driver", "run_probe"]
 
 
 def run_probe(registered: RegisteredDriver, root: Path | None) -> Probe:
@@ -99,11 +100,20 @@ def create_driver(registered: RegisteredDriver, config: DriverConfig) -> Driver:
         raise _fault(registered, f"{spec.factory} raised {describe(error)}") from error
     if not isinstance(driver, Driver):
         raise _fault(registered, f"{spec.factory} returned {type(driver).__name__}, not a Driver")
+    if not (spec.late_probe and isinstance(vars(type(driver)).get("capabilities"), cached_property)):
+        check_capabilities(registered, driver)
+    return driver
+
+
+def check_capabilities(registered: RegisteredDriver, driver: Driver) -> None:
+    """Check what a driver object says that it offers; it is closed where that is wrong.
+
+    :raises DriverError: its spec does not declare it.
+    """
     capabilities = getattr(driver, "capabilities", None)
-    if not isinstance(capabilities, frozenset) or not capabilities <= spec.capabilities:
+    if not isinstance(capabilities, frozenset) or not capabilities <= registered.spec.capabilities:
         driver.close()
         raise _fault(registered, "its object offers capabilities that its DriverSpec.capabilities does not declare")
-    return driver
 
 
 def _call(function: object, argument: object) -> object:

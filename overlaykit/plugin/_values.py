@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from ..values import field, value_class
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..driver import DriverSpec, Probe
     from ._spec import CommandSpec
 
@@ -90,15 +92,32 @@ class RegisteredCommand:
     origin: Origin
 
 
-@value_class
 class Choice:
     """The driver that was chosen.
 
     :param driver: which one.
-    :param probe: what its probe said.
+    :param probe: what its probe said, or what asks it.
     :param why: one line for people: why this one, and why those that would have been preferred are not it.
     """
 
-    driver: RegisteredDriver
-    probe: Probe
-    why: str
+    __slots__ = ("_probe", "driver", "why")
+
+    def __init__(self, driver: RegisteredDriver, probe: Probe | Callable[[], Probe], why: str) -> None:
+        self.driver = driver
+        self._probe = probe
+        self.why = why
+
+    @property
+    def asked(self) -> Probe | None:
+        """What its probe said, if it was asked."""
+        return None if callable(self._probe) else self._probe
+
+    @property
+    def probe(self) -> Probe:
+        """What its probe says; it is asked where that was not needed yet."""
+        if callable(self._probe):
+            self._probe = self._probe()
+        return self._probe
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.driver.spec.name}: {self.why}>"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ..driver import Driver, Mount, SnapshotId
+    from ..driver import Capability, Driver, Mount, SnapshotId
     from ..plugin import RegisteredDriver
 
 __all__ = ["GuardedDriver", "storing"]
@@ -56,6 +56,8 @@ class GuardedDriver:
         self.name = registered.spec.name
         self._origin = str(registered.origin)
         self._place = place
+        self._declared = registered.spec.capabilities
+        self._is_checked = False
 
     @contextlib.contextmanager
     def _guarded(self, method: str) -> Iterator[None]:
@@ -76,10 +78,34 @@ class GuardedDriver:
         lines = what.splitlines() or [""]
         return errors.DriverError(f"the driver {self.name} is broken: {lines[0]:.300}; report it to {self._origin}")
 
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the driver offers here.
+
+        :raises DriverUnavailableError: it was not asked before, and does not work here.
+        """
+        if not self._is_checked:
+            with self._guarded("capabilities"):
+                found: object = self.driver.capabilities
+            if not isinstance(found, frozenset) or not found <= self._declared:
+                raise self.fault("it offers capabilities that its DriverSpec.capabilities does not declare")
+            self._is_checked = True
+        return self.driver.capabilities
+
     def prepare(self, id: SnapshotId, parent: SnapshotId | None) -> None:
         """See :meth:`Driver.prepare`."""
         with self._guarded("prepare"):
             self.driver.prepare(id, parent)
+
+    def transient(self, id: SnapshotId) -> None:
+        """See :meth:`Driver.transient`."""
+        with self._guarded("transient"):
+            self.driver.transient(id)
+
+    def persist(self, id: SnapshotId) -> None:
+        """See :meth:`Driver.persist`."""
+        with self._guarded("persist"):
+            self.driver.persist(id)
 
     def commit(self, id: SnapshotId, new: SnapshotId) -> None:
         """See :meth:`Driver.commit`."""

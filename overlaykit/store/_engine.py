@@ -214,6 +214,8 @@ class Engine:
                 else:
                     with self.using(reserved.parent):
                         self.driver.prepare(id, reserved.parent.id)
+                if transient:
+                    self.driver.transient(id)
                 with self.metadata.write() as connection:
                     _rows.set_ready(connection, reserved.n)
             except BaseException:
@@ -243,6 +245,14 @@ class Engine:
                 _rows.set_parent(connection, row.n, below.n)
             with self.using(below):
                 self.driver.rebase(row.id, below.id)
+
+    def persist(self, key: str) -> None:
+        """Let a transient snapshot stay, an active one like any other."""
+        with self.operation():
+            row = self.find(key)
+            self.driver.persist(row.id)
+            with self.metadata.write(durable=True) as connection:
+                _rows.keep(connection, key)
 
     # -- commit ----------------------------------------------------------------------------------------------------
 

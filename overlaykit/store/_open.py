@@ -143,7 +143,7 @@ def _assemble(
     metadata = Metadata(None if path is None else path / _DATABASE, level, create=path is None)
     stack.callback(metadata.close)
     root = None if path is None else path / "driver"
-    config = DriverConfig(root, level, dict(options), choice.probe if _mount(path) == _mount(root) else None)
+    config = DriverConfig(root, level, dict(options), choice.asked if _mount(path) == _mount(root) else None)
     made = plugins.create(choice.driver, config)
     stack.callback(made.close)
     driver = GuardedDriver(made, choice.driver, path)
@@ -254,7 +254,7 @@ def _choose(
     while not place.is_dir() and place != place.parent:
         place = place.parent
     _check_writable(place)
-    choice = plugins.choose(asked, place)
+    choice = plugins.choose(asked, place, made_before=marker is not None)
     if Capability.PERSISTENT not in choice.driver.spec.capabilities:
         raise errors.UnsupportedError(
             f"the driver {choice.driver.spec.name} keeps its snapshots in memory and not in a directory: give no path"

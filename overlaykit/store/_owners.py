@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..driver import Capability
@@ -37,13 +38,14 @@ class Owners:
 
     def __init__(self, driver: GuardedDriver) -> None:
         self._driver = driver
-        capabilities = driver.driver.capabilities
-        #: How layers need this here, if at all.
-        self.needed: str | None = None
+
+    @cached_property
+    def needed(self) -> str | None:
+        """How layers need this here, if at all."""
+        capabilities = self._driver.capabilities
         if Capability.OWNERSHIP not in capabilities:
-            self.needed = _OVERRIDE
-        elif Capability.DEVICE_NODES not in capabilities:
-            self.needed = _PARTIAL
+            return _OVERRIDE
+        return _PARTIAL if Capability.DEVICE_NODES not in capabilities else None
 
     def labels(self) -> dict[str, str]:
         """Return the labels that a snapshot gets which a layer is about to be applied to."""

@@ -84,7 +84,7 @@ class Store:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What its driver offers here beyond the core."""
-        return self._driver.driver.capabilities
+        return self._driver.capabilities
 
     @property
     def content(self) -> ContentStore:

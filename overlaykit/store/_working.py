@@ -7,7 +7,6 @@ import threading
 from typing import TYPE_CHECKING
 
 from .. import errors
-from . import _rows
 from ._names import show
 
 if TYPE_CHECKING:
@@ -93,10 +92,9 @@ class Working:
     def keep(self) -> SnapshotInfo:
         """Let it stay, an active snapshot like any other under its key. Its tree is closed."""
         self._check()
-        with self._engine.metadata.write(durable=True) as connection:
-            _rows.keep(connection, self.key)
         if self._tree is not None:
             self._tree.close()
+        self._engine.persist(self.key)
         self._done = "kept"
         self._held.close()
         return self._info

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from typing import TYPE_CHECKING
 
@@ -81,6 +80,8 @@ def _choose(context: Context, directory: Path) -> Choice:
     try:
         return plugins.choose(name, directory)
     except DriverUnavailableError as error:
+        from ...plugin import Choice
+
         # For a story, one that keeps nothing on the disk does as well.
         choice = plugins.choose(name, None)
-        return dataclasses.replace(choice, why=f"{choice.why}; {error.reason}")
+        return Choice(choice.driver, choice.probe, f"{choice.why}; {error.reason}")

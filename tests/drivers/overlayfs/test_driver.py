@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import errno
-import functools
 import os
 import signal
 import stat
@@ -17,7 +15,6 @@ from pathlib import Path
 import pytest
 from overlaykit_overlayfs import _probe
 from overlaykit_overlayfs._driver import OverlayfsDriver
-from testkit.rich import run_as
 
 from overlaykit import errors, linux
 from overlaykit.driver import Capability, Durability, SnapshotId
@@ -28,25 +25,6 @@ from .support import base, child, descriptors, driver
 pytestmark = pytest.mark.native
 
 Run = Callable[[Callable[[Path], None]], None]
-
-
-@pytest.fixture(params=["own", "nobody"])
-def run_here(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
-    """Call a function with an empty directory of its user, on the disk."""
-
-    def call(action: Callable[[Path], None]) -> None:
-        for directory in (tmp_path, *tmp_path.parents[:2]):
-            directory.chmod(0o755)
-        own = request.param == "own"
-        run_as(request.param, tmp_path / "driver", action if own else functools.partial(dumpable, action))
-
-    return call
-
-
-def dumpable(action: Callable[[Path], None], root: Path) -> None:
-    """Call a function in a process that owns what it has in /proc, as one has that was started without privileges."""
-    assert ctypes.CDLL(None).prctl(4, 1, 0, 0, 0) == 0
-    action(root)
 
 
 def digests(made: OverlayfsDriver, *ids: str) -> list[str]:
