@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from ...values import value_class
 
 from ...errors import InvalidNameError
 
@@ -18,7 +18,7 @@ _LONGEST = 64
 """As long as a driver's name may be."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Names:
     """What a project's parts are called.
 
