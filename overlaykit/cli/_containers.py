@@ -9,11 +9,11 @@ from ._exit import UsageError
 from ._text import age
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Iterable
 
     from ..runtime import ContainerState, DetachedContainer
     from ._context import Context
+    from ._parse import CommandParser
 
 __all__ = ["add_signal_options", "check_signal", "command_text", "for_each", "state_json", "status_text"]
 
@@ -66,7 +66,7 @@ def for_each(context: Context, names: Iterable[str], act: Callable[[DetachedCont
     return 0
 
 
-def add_signal_options(parser: argparse.ArgumentParser) -> None:
+def add_signal_options(parser: CommandParser) -> None:
     """Declare how a container is asked to end."""
     parser.add_argument(
         "-t", "--time", metavar="SECONDS", type=float, help="until it is killed; -1 for never (default: 10)"

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from ..image import Image
     from ..runtime import ContainerStore, DetachedOptions, LogLimits, RunOptions
     from ._context import Context
+    from ._parse import CommandParser
 
 __all__ = ["add_detached_options", "run_kept", "start_detached"]
 
 
-def add_detached_options(parser: argparse.ArgumentParser) -> None:
+def add_detached_options(parser: CommandParser) -> None:
     """Declare what can be said of a container that is run detached."""
     parser.add_argument("--stop-signal", metavar="SIGNAL", help="what stop sends it (default: the image's, or TERM)")
     parser.add_argument("--stop-timeout", metavar="SECONDS", type=float, default=10.0, help="until stop kills it")

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 from ._text import printable, size
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Iterator
 
     from rich.console import RenderableType
     from rich.progress import Progress, TaskID
 
     from ._output import Output
+    from ._parse import CommandParser
 
 __all__ = ["TransferEvent", "add_progress_option", "import_progress", "reading_progress", "transfer_progress"]
 
@@ -111,7 +111,7 @@ class TransferEvent(Protocol):
         """Bytes in all, where that is known."""
 
 
-def add_progress_option(parser: argparse.ArgumentParser) -> None:
+def add_progress_option(parser: CommandParser) -> None:
     """Declare ``--progress`` for a command that moves images."""
     parser.add_argument(
         "--progress",

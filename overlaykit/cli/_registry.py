@@ -8,11 +8,12 @@ if TYPE_CHECKING:
     import argparse
 
     from ..image.registry import Options
+    from ._parse import CommandParser
 
 __all__ = ["add_mirror_option", "add_registry_options", "registry_options"]
 
 
-def add_registry_options(parser: argparse.ArgumentParser) -> None:
+def add_registry_options(parser: CommandParser) -> None:
     """Declare them."""
     parser.add_argument(
         "--insecure", action="store_true", help="take plain HTTP, or a certificate that nobody vouches for"
@@ -20,7 +21,7 @@ def add_registry_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ca", metavar="FILE", help="trust these authorities' certificates (PEM) too")
 
 
-def add_mirror_option(parser: argparse.ArgumentParser) -> None:
+def add_mirror_option(parser: CommandParser) -> None:
     """Declare the option of the commands that take images from registries."""
     parser.add_argument(
         "--mirror",

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..runtime import RunMount, RunOptions
+    from ._parse import CommandParser
 
 __all__ = ["add_process_options", "add_run_options", "environment", "labels", "run_options", "size_in_bytes"]
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
-def add_process_options(parser: argparse.ArgumentParser) -> None:
+def add_process_options(parser: CommandParser) -> None:
     """Declare what can be said of any process: of a new container and of an exec."""
     parser.add_argument(
         "-e", "--env", metavar="K[=V]", action="append", default=[], help="set a variable, or pass one of this shell on"
@@ -29,7 +30,7 @@ def add_process_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-u", "--user", metavar="USER[:GROUP]", help="who, by name or number, as the image has them")
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
+def add_run_options(parser: CommandParser) -> None:
     """Declare what can be said of a new container."""
     add_process_options(parser)
     add = parser.add_argument

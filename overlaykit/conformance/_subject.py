@@ -8,7 +8,6 @@ import platform
 import tempfile
 import time
 from dataclasses import dataclass
-from ..values import value_class
 from pathlib import Path
 from typing import TYPE_CHECKING
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
-from ...values import value_class
 from typing import TYPE_CHECKING, Self
 
 from ... import errors

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import argparse
 
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
@@ -17,7 +18,7 @@ _GONE = 137
 """The exit code of a container that was killed together with who knew of it."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("name", metavar="NAME", help="a running container")
     parser.add_argument("--no-stdin", action="store_true", help="only look")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .._build_view import BuildView
     from .._context import Context
     from .._output import Output
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
@@ -28,7 +29,7 @@ _TAR_MAGIC = 257
 """Where ``ustar`` stands in an archive (tar(5))."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.description = (
         "Build an image out of a Dockerfile. CONTEXT is the directory that COPY takes files from; - reads a tar "

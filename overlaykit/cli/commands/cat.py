@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ...tree import Tree
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
@@ -20,7 +21,7 @@ __all__ = ["configure", "run"]
 _CHUNK = 1 << 18
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("key", metavar="KEY", help="the snapshot")
     parser.add_argument("paths", metavar="PATH", nargs="+", help="a file in it")

@@ -9,13 +9,14 @@ if TYPE_CHECKING:
 
     from ...driver import Change
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 _STYLES = {"added": "green", "modified": "yellow", "deleted": "red"}
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("key", metavar="KEY", help="the snapshot, which is compared with what it stands on")
 

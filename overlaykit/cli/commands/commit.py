@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
     from ...image import Container
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("key", metavar="KEY", help="the writable snapshot, or the container")
     parser.add_argument("name", metavar="NAME", nargs="?", help="what to call the layer, or the image")

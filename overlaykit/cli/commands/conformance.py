@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
     from .._context import Context
     from .._output import Output
+    from .._parse import CommandParser
     from ..suite import Result
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("name", metavar="NAME", help="the driver")
     parser.add_argument("--root", metavar="DIR", help="where the suite makes its stores: the file system to test on")

@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     import argparse
 
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 _STYLES = {"ok": "green", "warn": "yellow", "bad": "red"}
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare no arguments: there are none."""
 
 

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from ...plugin import RegisteredDriver
     from .._context import Context
     from .._output import Output
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare no arguments: there are none."""
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ...explore import Analysis, Duplicate, Rules, Waste
     from .._context import Context
     from .._output import Output
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
@@ -24,7 +25,7 @@ _RULES = ("lowest-efficiency", "highest-wasted-bytes", "highest-user-wasted-perc
 _SHOWN = 3
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.description = (
         "Say what each layer of an image or a container adds, changes and removes, and which stored bytes no longer "

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
     from ...image import Index
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("name", metavar="NAME", help="an image or a container")
 

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     import argparse
 
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("key", metavar="KEY", help="the snapshot")
     parser.add_argument("labels", metavar="K=V|K-", nargs="+", help="set the label K to V, or delete it")

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
     from ...tree import Tree
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("key", metavar="KEY", help="the snapshot")
     parser.add_argument("path", metavar="PATH", nargs="?", default="/", help="a directory or file in it (default: /)")

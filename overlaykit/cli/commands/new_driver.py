@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
     from ...plugin import PluginManager
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("name", metavar="NAME", help="of the driver: a valid name of a distribution")
     parser.add_argument("directory", metavar="DIR", nargs="?", help="to make (default: overlaykit-NAME, here)")

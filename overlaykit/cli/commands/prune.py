@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     import argparse
 
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
         "--build-cache", action="store_true", help="forget the steps of builds, and what only they used"

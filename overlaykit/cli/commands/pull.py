@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     import argparse
 
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("image", metavar="IMAGE", help="[REGISTRY/]REPOSITORY[:TAG][@DIGEST], as debian:12")
     parser.add_argument("--platform", metavar="OS/ARCH", help="which one of an image for several platforms")

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     import argparse
 
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("image", metavar="IMAGE", help="which image")
     parser.add_argument("target", metavar="TARGET", nargs="?", help="where to, where its name does not say")

@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     import argparse
 
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="a name, or a digest for the image itself")
     parser.add_argument("--force", action="store_true", help="the image goes though it has several names")

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from ...driver import SnapshotInfo, Usage
     from .._context import Context
     from .._output import Output
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--kind", choices=("committed", "active", "view"), help="only those of this kind")
     parser.add_argument("--parent", metavar="KEY", help="only those that stand directly on this one")

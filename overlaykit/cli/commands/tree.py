@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     import argparse
 
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.description = (
         "Draw the layers of an image or a container, the topmost first: the bytes of files that each stores, with "

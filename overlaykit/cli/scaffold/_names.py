@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from ...values import value_class
 
 from ...errors import InvalidNameError
+from ...values import value_class
 
 __all__ = ["Names", "names_from"]
 
