@@ -22,21 +22,25 @@ FLOORS = {
     "values": 0,
     "linux": 1,
     "tree": 1,
-    "driver": 2,
-    "plugin": 3,
-    "changeset": 3,
-    "store": 4,
-    "image": 5,
-    "runtime": 6,
-    "explore": 6,
-    "build": 7,
-    "conformance": 8,
-    "cli": 9,
-    "__main__": 9,
+    "inodes": 2,
+    "driver": 3,
+    "plugin": 4,
+    "changeset": 4,
+    "store": 5,
+    "image": 6,
+    "runtime": 7,
+    "explore": 7,
+    "build": 8,
+    "conformance": 9,
+    "cli": 10,
+    "__main__": 10,
 }
 
 #: What a driver may use: what any third party may.
-PUBLIC = {"overlaykit", *(f"overlaykit.{name}" for name in ("errors", "values", "tree", "driver", "plugin", "linux"))}
+PUBLIC = {
+    "overlaykit",
+    *(f"overlaykit.{name}" for name in ("errors", "values", "tree", "inodes", "driver", "plugin", "linux")),
+}
 
 
 #: Who may use a private module of another package, and why.

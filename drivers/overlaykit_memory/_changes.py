@@ -12,6 +12,8 @@ from ._node import Directory, File, Node, Symlink
 from ._snapshot import fresh_root
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._snapshot import Snapshot
 
 __all__ = ["changes"]
@@ -97,7 +99,7 @@ class _Comparison:
 
     def _children(self, prefix: str, old: Node, new: Directory) -> list[tuple[str, Node, Node]]:
         """Note which names below a directory came and went; return those that are to be compared."""
-        before: dict[str, int] = old.entries if isinstance(old, Directory) else {}
+        before: Mapping[str, int] = old.entries if isinstance(old, Directory) else {}
         if old.ino != new.ino:
             names = before.keys() | new.entries.keys()
         else:

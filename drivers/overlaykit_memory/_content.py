@@ -5,21 +5,12 @@ from __future__ import annotations
 import errno
 import os
 
-__all__ = ["BLOCK", "MAX_SIZE", "PART", "Parts", "blocks_of"]
+from overlaykit.inodes import blocks_of
+
+__all__ = ["PART", "Parts"]
 
 PART = 65536
 """Bytes in a part. A file of at most one part is a single object and never comes here, unless it has holes."""
-
-BLOCK = 4096
-"""Bytes in a block: the grain of ``st_blocks`` and of holes."""
-
-MAX_SIZE = (1 << 44) - BLOCK
-"""The largest file, in bytes: that of ext4 with blocks of 4 KiB."""
-
-
-def blocks_of(length: int) -> int:
-    """Return the units of 512 bytes that ``length`` bytes take in whole blocks."""
-    return (length + BLOCK - 1) // BLOCK * (BLOCK // 512)
 
 
 class Parts:

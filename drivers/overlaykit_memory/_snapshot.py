@@ -3,48 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import os
 import stat
-import threading
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from overlaykit import errors
+from overlaykit.inodes import Caller, Inodes, Last, Place
 
-from ._node import Directory, File, Node
+from ._node import Directory, File, Node, Symlink, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 __all__ = ["Snapshot", "Table", "World", "fresh_root"]
 
 
-class World:
+class World(Caller):
     """What the snapshots of one driver share: the caller as seen when the driver was opened, and counters."""
 
-    __slots__ = ("devices", "gid", "inodes", "privileged", "uid", "umask")
+    __slots__ = ("devices", "inodes")
 
     def __init__(self) -> None:
-        self.uid = os.geteuid() if hasattr(os, "geteuid") else 0
-        self.gid = os.getegid() if hasattr(os, "getegid") else 0
-        #: Stands for CAP_FSETID and for membership in every group.
-        self.privileged = self.uid == 0
-        self.umask = _umask()
+        super().__init__()
         self.inodes = itertools.count(2)
         self.devices = itertools.count(1)
-
-
-def _umask() -> int:
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
-            for line in lines:
-                if line.startswith("Umask:"):
-                    return int(line.split()[1], 8)
-    except OSError:
-        pass  # not Linux, or no /proc: ask the only way there is, which is not safe from other threads
-    umask = os.umask(0o022)
-    os.umask(umask)
-    return umask
 
 
 class Table(dict[int, Node]):
@@ -73,7 +55,7 @@ class Table(dict[int, Node]):
         return node
 
 
-class Snapshot:
+class Snapshot(Inodes):
     """One state of a tree: the inodes it made or changed, over the table of its parent.
 
     What an active one changes it first copies into ``own``; nothing else is ever changed, so any number of snapshots
@@ -81,49 +63,66 @@ class Snapshot:
     and leaves it after.
     """
 
-    __slots__ = ("base", "dev", "frozen", "lock", "opened", "own", "parent", "root", "table", "world", "writers")
+    __slots__ = ("base", "frozen", "own", "parent", "table", "world")
 
     def __init__(self, world: World, parent: Snapshot | None) -> None:
+        super().__init__(world, next(world.inodes) if parent is None else parent.root, next(world.devices))
         self.world = world
         self.parent = parent
         self.base: dict[int, Node] = {} if parent is None else parent.table
         self.own: dict[int, Node] = {}
         #: What it shows, once committed, for its children to look up.
         self.table: dict[int, Node] = {}
-        self.dev = next(world.devices)
-        #: Reentrant, since a file that the garbage collector finds may be closed in the middle of anything.
-        self.lock = threading.RLock()
         self.frozen = False
-        #: How many files are open, by inode number.
-        self.opened: dict[int, int] = {}
-        #: The names of those open for writing, by the file's id().
-        self.writers: dict[int, str | bytes] = {}
         if parent is None:
-            self.root = next(world.inodes)
             self.own[self.root] = fresh_root(world, self.root)
-        else:
-            self.root = parent.root
+
+    @property
+    def reading(self) -> AbstractContextManager[object]:
+        return self.lock
+
+    @property
+    def writing(self) -> AbstractContextManager[object]:
+        return self.lock
 
     def node(self, ino: int) -> Node:
-        """Return an inode as this snapshot shows it."""
         return self.own.get(ino) or self.base[ino]
 
     def mine(self, ino: int) -> Node:
-        """Return an inode to be changed, copied up where it is the parent's. The caller holds the lock."""
         node = self.own.get(ino)
         if node is None:
             node = self.own[ino] = self.base[ino].copy()
         return node
 
-    def directory(self, ino: int) -> Directory:
-        """Return a directory to be changed; see :meth:`mine`."""
-        node = self.mine(ino)
-        assert isinstance(node, Directory)
+    def file(self, ino: int) -> File:
+        return self.own.get(ino) or self.mine(ino)  # type: ignore[return-value]
+
+    def make(self, mode: int, gid: int, now: int, home: tuple[int, str]) -> Node:
+        ino = next(self.world.inodes)
+        node = self.own[ino] = kind_of(mode)(ino, mode, self.world.uid, gid, now, home)
         return node
 
-    def file(self, ino: int) -> File:
-        """Return a regular file to be changed; see :meth:`mine`."""
-        return self.own.get(ino) or self.mine(ino)  # type: ignore[return-value]
+    def forget(self, ino: int) -> None:
+        self.own.pop(ino, None)
+
+    def walk_plain(self, path: str, follow: bool) -> Place | None:
+        above, _, name = path.rpartition("/")
+        if not name or name in (".", "..") or not name.isascii() or "\0" in name:
+            return None
+        own, base = self.own, self.base
+        directory: Any = own.get(self.root) or base[self.root]
+        try:
+            if above:
+                for part in (above[1:] if above[0] == "/" else above).split("/"):
+                    ino = directory.entries[part]
+                    directory = own.get(ino) or base[ino]
+            ino = directory.entries.get(name)
+        except (KeyError, AttributeError):
+            return None
+        node = None if ino is None else own.get(ino) or base[ino]
+        if follow and type(node) is Symlink:
+            return None
+        return Place(directory, name, node, Last.NAME, False)
 
     def freeze(self) -> None:
         """Make the snapshot committed: nothing changes it any more.
@@ -139,28 +138,7 @@ class Snapshot:
             else:
                 self.table = Table(self.own, self.base) if self.own else self.base
 
-    def refuse(self) -> NoReturn:
-        """Raise that files are open for writing."""
-        names = sorted({os.fsdecode(name) for name in self.writers.values()})
-        raise errors.LayerInUseError(f"still open for writing: {', '.join(names)}; close and try again", users=names)
-
-    def lose_name(self, node: Node, place: tuple[int, str], now: int) -> None:
-        """Take a name from a file; the last one ends it, unless it is open. The caller holds the lock."""
-        if node.nlink == 1 and node.ino not in self.opened:
-            self.own.pop(node.ino, None)
-            return
-        node = self.mine(node.ino)
-        node.nlink -= 1
-        node.ctime = now
-        node.drop_name(place)
-
-    def closes(self, ino: int) -> None:
-        """Count a file closed, and let go of it where it has no name any more. The caller holds the lock."""
-        left = self.opened[ino] - 1
-        if left:
-            self.opened[ino] = left
-            return
-        del self.opened[ino]
+    def settle(self, ino: int) -> None:
         node = self.own.get(ino)
         if isinstance(node, File):
             if node.nlink == 0:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from overlaykit.driver import Usage
+from overlaykit.inodes import blocks_of
 
-from ._content import Parts, blocks_of
+from ._content import Parts
 from ._node import File
 
 if TYPE_CHECKING:

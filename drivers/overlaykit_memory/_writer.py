@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from overlaykit.driver import TreeWriter, join_path
+from overlaykit.inodes import text, walk
 
 from ._node import Directory, File
-from ._resolve import text, walk
 
 if TYPE_CHECKING:
     from overlaykit.driver import FileRun

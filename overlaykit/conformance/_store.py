@@ -34,7 +34,7 @@ class _Plugin:
 
 
 class StoreRig:
-    """A new store over the driver; leaving closes it."""
+    """A new store over the driver; leaving removes what is in it and closes it."""
 
     def __init__(self, subject: Subject, space: Path) -> None:
         self._subject = subject
@@ -83,5 +83,10 @@ class StoreRig:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.store.close()
+        with self.open() as store:
+            # Only the driver knows how its storage is removed: whoever deletes files may meet read-only ones.
+            for snapshot in reversed(list(store.walk())):
+                store.remove(snapshot.key)
+            store.cleanup()
         if self._plugin:
             load_plugins().unregister(self._plugin)

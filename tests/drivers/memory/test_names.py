@@ -194,7 +194,7 @@ def test_statvfs_where_the_platform_has_none(monkeypatch: pytest.MonkeyPatch, tr
 
 
 def test_stat_where_the_platform_orders_its_fields_otherwise(monkeypatch: pytest.MonkeyPatch, tree: MemoryTree) -> None:
-    from overlaykit_memory import _node
+    from overlaykit.inodes import _node
 
     tree.write_bytes("f", b"x" * 5000)
     tree.utime("f", ns=(1_500_000_000_000_000_001, 1_600_000_000_000_000_002))

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from overlaykit.tree import RenameFlag
-
+from ..tree import RenameFlag
 from . import _acl
-from ._file import MemoryFile, drop_privileges
-from ._node import Directory, File, Node, Symlink, encode, kind_of
+from ._file import InodeFile, drop_privileges
+from ._node import Directory, File, Symlink, encode
 from ._rename import rename
 from ._resolve import Last, Place, failure, is_long, locate, text, walk
 from ._view import View
 
 if TYPE_CHECKING:
-    from overlaykit.tree import StrOrBytesPath
-
+    from ..tree import StrOrBytesPath
+    from ._node import Node
     from ._resolve import Given
 
 __all__ = ["Names"]
@@ -33,31 +31,28 @@ _O_DIRECTORY: int = getattr(os, "O_DIRECTORY", 0)
 _O_NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 _O_TMPFILE: int = getattr(os, "O_TMPFILE", 0)
 _O_TRUNC: int = os.O_TRUNC
-_CREATE: int = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 #: What asks for a write, and so is refused by a read-only tree.
 _WRITES: int = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
-#: What a file that exists does not answer by being opened.
-_RARE: int = os.O_EXCL | _O_NOFOLLOW | _O_DIRECTORY | _O_TMPFILE
 
 
 class Names(View):
     """What a tree does to names: files, directories and links come, go and move."""
 
     def _check_write(self, path: StrOrBytesPath, other: StrOrBytesPath | None = None) -> None:
-        """Refuse a write to a tree that is closed or read-only. The caller holds the lock."""
-        if self._readonly or self._sealed or self._closed or self._snapshot.frozen:
+        """Refuse a write to a tree that is closed or read-only. In a writing bracket."""
+        if self._readonly or self._sealed or self._closed or self._inodes.frozen:
             self._check_open()
             raise failure(errno.EROFS, path, other)
 
     def _parent(self, path: StrOrBytesPath, given: Given | None = None) -> Place:
-        """Return where a path leads whose last component is not to be followed. The caller holds the lock.
+        """Return where a path leads whose last component is not to be followed. In a writing bracket.
 
         :param given: the paths that an error names, where that is not this one.
         """
-        return walk(self._snapshot, path, given or (path,), follow=False, slash_follows=False)
+        return walk(self._inodes, path, given or (path,), follow=False, slash_follows=False)
 
     def _named(self, path: StrOrBytesPath) -> Place:
-        """Return the place of a name that is to be removed. The caller holds the lock."""
+        """Return the place of a name that is to be removed. In a writing bracket."""
         place = self._parent(path)
         if is_long(place.name):
             raise failure(errno.ENAMETOOLONG, path)
@@ -77,11 +72,11 @@ class Names(View):
         return place
 
     def _make(self, place: Place, mode: int) -> Node:
-        """Make an inode and name it. The caller holds the lock."""
-        snapshot = self._snapshot
-        world = snapshot.world
-        above = snapshot.directory(place.directory.ino)
-        gid = world.gid
+        """Make an inode and name it. In a writing bracket."""
+        inodes = self._inodes
+        caller = inodes.caller
+        above = inodes.directory(place.directory.ino)
+        gid = caller.gid
         if above.mode & stat.S_ISGID:
             gid = above.gid
             if stat.S_ISDIR(mode):
@@ -90,13 +85,11 @@ class Names(View):
         if above.xattrs and _acl.DEFAULT in above.xattrs and not stat.S_ISLNK(mode):
             mode, xattrs = _inherit(above.xattrs[_acl.DEFAULT], mode)
         elif not stat.S_ISLNK(mode):
-            mode &= ~world.umask
+            mode &= ~caller.umask
         now = time.time_ns()
-        ino = next(world.inodes)
-        node = kind_of(mode)(ino, mode, world.uid, gid, now, (above.ino, place.name))
+        node = inodes.make(mode, gid, now, (above.ino, place.name))
         node.xattrs = xattrs
-        snapshot.own[ino] = node
-        above.entries[place.name] = ino
+        above.entries[place.name] = node.ino
         if stat.S_ISDIR(mode):
             above.nlink += 1
         above.mtime = above.ctime = now
@@ -105,13 +98,13 @@ class Names(View):
     # -- making --------------------------------------------------------------------------------------------------
 
     def mkdir(self, path: StrOrBytesPath, mode: int = 0o777) -> None:
-        with self._snapshot.lock:
+        with self._inodes.writing:
             self._check_write(path)
             self._make(self._check_vacant(self._parent(path), (path,), directory=True), stat.S_IFDIR | mode & 0o1777)
 
     def mknod(self, path: StrOrBytesPath, mode: int, device: int = 0) -> None:
         kind = stat.S_IFMT(mode) or stat.S_IFREG
-        with self._snapshot.lock:
+        with self._inodes.writing:
             self._check_write(path)
             place = self._parent(path)
             if kind == stat.S_IFDIR or (kind == stat.S_IFCHR and device == 0):
@@ -124,7 +117,7 @@ class Names(View):
 
     def symlink(self, target: str | bytes, path: StrOrBytesPath) -> None:
         given: Given = (target, path)
-        with self._snapshot.lock:
+        with self._inodes.writing:
             self._check_write(target, path)
             place = self._parent(path, given)
             content = text(target)
@@ -137,10 +130,10 @@ class Names(View):
             node.target = content
 
     def link(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
-        with self._snapshot.lock:
-            snapshot = self._snapshot
+        with self._inodes.writing:
+            inodes = self._inodes
             self._check_write(src, dst)
-            source = walk(snapshot, src, (src, dst), follow=False, slash_follows=True)
+            source = walk(inodes, src, (src, dst), follow=False, slash_follows=True)
             if is_long(source.name):
                 raise failure(errno.ENAMETOOLONG, src, dst)
             if source.node is None:
@@ -155,10 +148,10 @@ class Names(View):
             if source.node.nlink >= _LINK_MAX:
                 raise failure(errno.EMLINK, src, dst)
             now = time.time_ns()
-            node = snapshot.mine(source.node.ino)
+            node = inodes.mine(source.node.ino)
             node.nlink += 1
             node.ctime = now
-            above = snapshot.directory(place.directory.ino)
+            above = inodes.directory(place.directory.ino)
             node.add_name((above.ino, place.name))
             above.entries[place.name] = node.ino
             above.mtime = above.ctime = now
@@ -166,7 +159,7 @@ class Names(View):
     # -- removing and renaming -----------------------------------------------------------------------------------
 
     def unlink(self, path: StrOrBytesPath) -> None:
-        with self._snapshot.lock:
+        with self._inodes.writing:
             self._check_write(path)
             place = self._named(path)
             node = place.node
@@ -177,13 +170,13 @@ class Names(View):
             if place.slash:
                 raise failure(errno.ENOTDIR, path)
             now = time.time_ns()
-            above = self._snapshot.directory(place.directory.ino)
+            above = self._inodes.directory(place.directory.ino)
             del above.entries[place.name]
             above.mtime = above.ctime = now
-            self._snapshot.lose_name(node, (above.ino, place.name), now)
+            self._inodes.lose_name(node, (above.ino, place.name), now)
 
     def rmdir(self, path: StrOrBytesPath) -> None:
-        with self._snapshot.lock:
+        with self._inodes.writing:
             self._check_write(path)
             place = self._named(path)
             if place.last is not Last.NAME:
@@ -196,53 +189,43 @@ class Names(View):
                 raise failure(errno.ENOTDIR, path)
             if node.entries:
                 raise failure(errno.ENOTEMPTY, path)
-            above = self._snapshot.directory(place.directory.ino)
+            above = self._inodes.directory(place.directory.ino)
             del above.entries[place.name]
             above.nlink -= 1
             above.mtime = above.ctime = time.time_ns()
-            self._snapshot.own.pop(node.ino, None)
+            self._inodes.forget(node.ino)
 
     def rename(self, src: StrOrBytesPath, dst: StrOrBytesPath, *, flags: RenameFlag = RenameFlag.NONE) -> None:
-        with self._snapshot.lock:
+        with self._inodes.writing:
             self._check_write(src, dst)
-            rename(self._snapshot, src, dst, flags)
+            rename(self._inodes, src, dst, flags)
 
     # -- files ---------------------------------------------------------------------------------------------------
 
-    def open_raw(self, path: StrOrBytesPath, flags: int, mode: int = 0o666) -> MemoryFile:
+    def open_raw(self, path: StrOrBytesPath, flags: int, mode: int = 0o666) -> InodeFile:
         """Open a file; see :meth:`Tree.open_raw`.
 
         :raises OSError: ENXIO for a FIFO, a socket or a device: there is no kernel behind it that could serve it.
         """
-        snapshot = self._snapshot
-        with snapshot.lock:
+        inodes = self._inodes
+        writes = flags & (_WRITES | os.O_CREAT) and not self.readonly
+        with inodes.writing if writes else inodes.reading:
+            self._check_open()
             if flags & _WRITES:
                 self._check_write(path)
-            elif self._closed:
-                self._check_open()
-            node = None if flags & _RARE or flags & _ACCESS == _ACCESS else self._plain(path)
-            if type(node) is not File:
-                node = self._open(path, flags, mode)
+            node = self._open(path, flags, mode)
             if flags & _O_TRUNC:
-                node = snapshot.file(node.ino)
-                if node.xattrs or node.mode & 0o6000:
-                    drop_privileges(node, snapshot.world)
-                node.data = b""
-                node.private = False
+                node = inodes.file(node.ino)
+                drop_privileges(node, inodes.caller)
+                node.truncate(0)
                 node.mtime = node.ctime = time.time_ns()
-            return MemoryFile(snapshot, node.ino, flags, path if type(path) is str else os.fspath(path))
+            return self._file(node.ino, flags, path if type(path) is str else os.fspath(path))
 
-    def open(self, path: StrOrBytesPath, mode: str = "r", *args: Any, **options: Any) -> Any:
-        if not args and not options:
-            # The usual modes, short of the general way's choices.
-            if mode == "rb":
-                return io.BufferedReader(self.open_raw(path, os.O_RDONLY))
-            if mode == "wb":
-                return io.BufferedWriter(self.open_raw(path, _CREATE))
-        return super().open(path, mode, *args, **options)
+    def _file(self, ino: int, flags: int, name: str | bytes) -> InodeFile:
+        return InodeFile(self._inodes, ino, flags, name)
 
     def _open(self, path: StrOrBytesPath, flags: int, mode: int) -> File:
-        """Return the file that is to be opened, made where that is asked for. The caller holds the lock."""
+        """Return the file that is to be opened, made where that is asked for. In a writing bracket."""
         if flags & _ACCESS == _ACCESS or (flags & os.O_CREAT and flags & _O_DIRECTORY):
             raise failure(errno.EINVAL, path)
         if _O_TMPFILE and flags & _O_TMPFILE == _O_TMPFILE:
@@ -250,7 +233,7 @@ class Names(View):
         exclusive = flags & os.O_CREAT and flags & os.O_EXCL and not self.readonly
         if flags & (os.O_CREAT | _O_NOFOLLOW):
             place = locate(
-                self._snapshot,
+                self._inodes,
                 path,
                 (path,),
                 follow=not (exclusive or flags & _O_NOFOLLOW),
@@ -281,24 +264,6 @@ class Names(View):
         if flags & _O_DIRECTORY:
             raise failure(errno.ENOTDIR, path)
         raise failure(errno.ELOOP if isinstance(found, Symlink) else errno.ENXIO, path)
-
-    def write_bytes(self, path: StrOrBytesPath, data: bytes | bytearray | memoryview) -> int:
-        content = data if type(data) is bytes else memoryview(data).cast("B")
-        with self._snapshot.lock:
-            self._check_write(path)
-            snapshot = self._snapshot
-            found = self._plain(path)
-            if type(found) is not File:
-                found = self._open(path, os.O_WRONLY | os.O_CREAT, 0o666)
-            node = snapshot.file(found.ino)
-            if node.xattrs or node.mode & 0o6000:
-                drop_privileges(node, snapshot.world)
-            try:
-                node.replace(content)
-            except MemoryError:
-                raise failure(errno.ENOSPC, path) from None
-            node.mtime = node.ctime = time.time_ns()
-        return len(content)
 
 
 def _inherit(default: bytes, mode: int) -> tuple[int, dict[str, bytes] | None]:

@@ -6,33 +6,31 @@ import errno
 import time
 from typing import TYPE_CHECKING
 
-from overlaykit.tree import RenameFlag
-
+from ..tree import RenameFlag
 from ._node import Directory
 from ._resolve import Last, failure, is_long, walk
 
 if TYPE_CHECKING:
-    from overlaykit.tree import StrOrBytesPath
-
+    from ..tree import StrOrBytesPath
+    from ._inodes import Inodes
     from ._node import Node
     from ._resolve import Place
-    from ._snapshot import Snapshot
 
 __all__ = ["rename"]
 
 _KNOWN = RenameFlag.NOREPLACE | RenameFlag.EXCHANGE
 
 
-def rename(snapshot: Snapshot, src: StrOrBytesPath, dst: StrOrBytesPath, flags: RenameFlag) -> None:
-    """Rename. The caller holds the lock; the checks come in the kernel's order (``do_renameat2``, ``vfs_rename``).
+def rename(inodes: Inodes, src: StrOrBytesPath, dst: StrOrBytesPath, flags: RenameFlag) -> None:
+    """Rename. In a writing bracket; the checks come in the kernel's order (``do_renameat2``, ``vfs_rename``).
 
     :raises OSError: as renameat2(2).
     """
     if int(flags) & ~int(_KNOWN):
         raise failure(errno.EINVAL, src, dst)
-    source = walk(snapshot, src, (src, dst), follow=False, slash_follows=False)
-    target = walk(snapshot, dst, (src, dst), follow=False, slash_follows=False)
-    code = _refusal(snapshot, source, target, flags)
+    source = walk(inodes, src, (src, dst), follow=False, slash_follows=False)
+    target = walk(inodes, dst, (src, dst), follow=False, slash_follows=False)
+    code = _refusal(inodes, source, target, flags)
     if code:
         raise failure(code, src, dst)
     moved, replaced = source.node, target.node
@@ -44,13 +42,13 @@ def rename(snapshot: Snapshot, src: StrOrBytesPath, dst: StrOrBytesPath, flags: 
         raise failure(code, src, dst)
 
     now = time.time_ns()
-    old, new = snapshot.directory(source.directory.ino), snapshot.directory(target.directory.ino)
+    old, new = inodes.directory(source.directory.ino), inodes.directory(target.directory.ino)
     here, there = (old.ino, source.name), (new.ino, target.name)
     if flags & RenameFlag.EXCHANGE:
         assert replaced is not None
         new.entries[target.name] = moved.ino
         old.entries[source.name] = replaced.ino
-        _arrive(snapshot, replaced, there, here, now)
+        _arrive(inodes, replaced, there, here, now)
         for node, leaves, enters in ((moved, old, new), (replaced, new, old)):
             if isinstance(node, Directory):
                 leaves.nlink -= 1
@@ -63,21 +61,21 @@ def rename(snapshot: Snapshot, src: StrOrBytesPath, dst: StrOrBytesPath, flags: 
             new.nlink += 1
         if isinstance(replaced, Directory):
             new.nlink -= 1
-            snapshot.own.pop(replaced.ino, None)
+            inodes.forget(replaced.ino)
         elif replaced is not None:
-            snapshot.lose_name(replaced, there, now)
-    _arrive(snapshot, moved, here, there, now)
+            inodes.lose_name(replaced, there, now)
+    _arrive(inodes, moved, here, there, now)
     for directory in (old, new):
         directory.mtime = directory.ctime = now
 
 
-def _arrive(snapshot: Snapshot, node: Node, old: tuple[int, str], new: tuple[int, str], now: int) -> None:
-    node = snapshot.mine(node.ino)
+def _arrive(inodes: Inodes, node: Node, old: tuple[int, str], new: tuple[int, str], now: int) -> None:
+    node = inodes.mine(node.ino)
     node.move_name(old, new)
     node.ctime = now
 
 
-def _refusal(snapshot: Snapshot, source: Place, target: Place, flags: RenameFlag) -> int:
+def _refusal(inodes: Inodes, source: Place, target: Place, flags: RenameFlag) -> int:
     """Return the errno of what is wrong with the two places, 0 where nothing is."""
     if Last.ROOT in (source.last, target.last):
         return errno.EEXIST if target.last is Last.ROOT and flags & RenameFlag.NOREPLACE else errno.EBUSY
@@ -103,9 +101,9 @@ def _refusal(snapshot: Snapshot, source: Place, target: Place, flags: RenameFlag
             return errno.ENOTDIR
     if not isinstance(source.node, Directory) and (source.slash or (target.slash and not exchange)):
         return errno.ENOTDIR
-    if _is_above(snapshot, source.node, target.directory):
+    if _is_above(inodes, source.node, target.directory):
         return errno.EINVAL
-    if target.node is not None and _is_above(snapshot, target.node, source.directory):
+    if target.node is not None and _is_above(inodes, target.node, source.directory):
         return errno.EINVAL if exchange else errno.ENOTEMPTY
     return 0
 
@@ -121,13 +119,13 @@ def _misfit(moved: Node, replaced: Node | None, flags: RenameFlag) -> int:
     return errno.EISDIR if isinstance(replaced, Directory) else 0
 
 
-def _is_above(snapshot: Snapshot, node: Node, directory: Directory) -> bool:
+def _is_above(inodes: Inodes, node: Node, directory: Directory) -> bool:
     """Tell whether ``node`` is ``directory`` or one that contains it."""
     if not isinstance(node, Directory):
         return False
     current = directory.ino
     while current != node.ino:
-        if current == snapshot.root:
+        if current == inodes.root:
             return False
-        current = snapshot.node(current).home[0]
+        current = inodes.node(current).home[0]
     return True

@@ -11,7 +11,7 @@ from ._node import Directory, Node, Symlink, encode
 from ._resolve import failure
 
 if TYPE_CHECKING:
-    from overlaykit.tree import StrOrBytesPath
+    from ..tree import StrOrBytesPath
 
 __all__ = ["CAPABILITY", "CREATE", "REPLACE", "check_name", "check_set", "drop", "get", "names", "remove", "set_"]
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import enum
 import errno
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._node import Directory, Symlink, encode
 
 if TYPE_CHECKING:
-    from overlaykit.tree import StrOrBytesPath
-
+    from ..tree import StrOrBytesPath
+    from ._inodes import Inodes
     from ._node import Node
-    from ._snapshot import Snapshot
 
 __all__ = ["Given", "Last", "Place", "failure", "is_long", "locate", "text", "walk"]
 
@@ -83,20 +82,18 @@ def is_long(name: str) -> bool:
     return len(name) > _NAME_MAX or (not name.isascii() and len(encode(name)) > _NAME_MAX)
 
 
-def locate(
-    snapshot: Snapshot, path: StrOrBytesPath, given: Given, *, follow: bool, slash_follows: bool = True
-) -> Place:
+def locate(inodes: Inodes, path: StrOrBytesPath, given: Given, *, follow: bool, slash_follows: bool = True) -> Place:
     """Walk a path to what it names; see :func:`walk`.
 
     :raises OSError: ENOENT, ENOTDIR, ELOOP or ENAMETOOLONG.
     """
-    place = walk(snapshot, path, given, follow=follow, slash_follows=slash_follows)
+    place = walk(inodes, path, given, follow=follow, slash_follows=slash_follows)
     if is_long(place.name):
         raise failure(errno.ENAMETOOLONG, *given)
     return place
 
 
-def walk(snapshot: Snapshot, path: StrOrBytesPath, given: Given, *, follow: bool, slash_follows: bool) -> Place:
+def walk(inodes: Inodes, path: StrOrBytesPath, given: Given, *, follow: bool, slash_follows: bool) -> Place:
     """Walk a path.
 
     :param path: the path as the caller gave it.
@@ -107,13 +104,13 @@ def walk(snapshot: Snapshot, path: StrOrBytesPath, given: Given, *, follow: bool
     :raises OSError: ENOENT, ENOTDIR, ELOOP or ENAMETOOLONG on the way to the last component, which may be missing or
         too long.
     """
-    plain = _walk_plain(snapshot, path, follow) if type(path) is str else None
+    plain = inodes.walk_plain(path, follow) if type(path) is str else None
     if plain is not None:
         return plain
     whole = text(path)
     todo = whole.split("/")[::-1]
     slash = whole.endswith("/")
-    root = snapshot.node(snapshot.root)
+    root = inodes.node(inodes.root)
     assert isinstance(root, Directory)
     current = root
     place = Place(current, "", current, Last.ROOT, slash)
@@ -131,7 +128,7 @@ def walk(snapshot: Snapshot, path: StrOrBytesPath, given: Given, *, follow: bool
             continue
         walked = True
         if part == "..":
-            above = snapshot.node(current.home[0])
+            above = inodes.node(current.home[0])
             assert isinstance(above, Directory)
             current = above
             place = Place(current, "", current, Last.DOTDOT, slash)
@@ -139,7 +136,7 @@ def walk(snapshot: Snapshot, path: StrOrBytesPath, given: Given, *, follow: bool
         if not final and is_long(part):
             raise failure(errno.ENAMETOOLONG, *given)
         ino = current.entries.get(part)
-        node = None if ino is None else snapshot.node(ino)
+        node = None if ino is None else inodes.node(ino)
         if isinstance(node, Symlink) and (not final or (slash_follows if slash else follow)):
             links += 1
             if links > _LINKS_MAX:
@@ -161,24 +158,3 @@ def walk(snapshot: Snapshot, path: StrOrBytesPath, given: Given, *, follow: bool
             raise failure(errno.ENOTDIR, *given)
         current = node
     return place
-
-
-def _walk_plain(snapshot: Snapshot, path: str, follow: bool) -> Place | None:
-    """Walk a path without dots, links to follow, doubled slashes or anything missing on the way; else ``None``."""
-    above, _, name = path.rpartition("/")
-    if not name or name in (".", "..") or not name.isascii() or "\0" in name:
-        return None
-    own, base = snapshot.own, snapshot.base
-    directory: Any = own.get(snapshot.root) or base[snapshot.root]
-    try:
-        if above:
-            for part in (above[1:] if above[0] == "/" else above).split("/"):
-                ino = directory.entries[part]
-                directory = own.get(ino) or base[ino]
-        ino = directory.entries.get(name)
-    except (KeyError, AttributeError):
-        return None
-    node = None if ino is None else own.get(ino) or base[ino]
-    if follow and type(node) is Symlink:
-        return None
-    return Place(directory, name, node, Last.NAME, False)
