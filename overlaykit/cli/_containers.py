@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from ._context import Context
     from ._parse import CommandParser
 
-__all__ = ["add_signal_options", "check_signal", "command_text", "for_each", "state_json", "status_text"]
+__all__ = [
+    "add_signal_options",
+    "check_signal",
+    "command_text",
+    "docker_state",
+    "for_each",
+    "state_json",
+    "status_text",
+]
 
 _SECOND = 1_000_000_000
 
@@ -26,7 +34,8 @@ _COMMAND = 40
 def status_text(state: ContainerState, now: datetime.datetime) -> str:
     """Return where a container stands, as ``docker ps`` says it."""
     if state.running and state.started is not None:
-        return f"Up {age(_moment(state.started), now).removesuffix(' ago')}"
+        paused = " (Paused)" if state.status == "paused" else ""
+        return f"Up {age(_moment(state.started), now).removesuffix(' ago')}{paused}"
     if state.exit_code is not None and state.finished is not None:
         return f"Exited ({state.exit_code}) {age(_moment(state.finished), now)}"
     return "Created"
@@ -43,6 +52,25 @@ def command_text(state: ContainerState) -> str:
 def state_json(state: ContainerState) -> dict[str, Any]:
     """Return what is known of a container's last run for a JSON document."""
     return state.as_json()
+
+
+def docker_state(state: ContainerState) -> dict[str, Any]:
+    """Return the same as ``docker inspect`` has it under ``State``, for what reads that."""
+    from ..runtime import format_time
+
+    def moment(value: int | None) -> str:
+        return "0001-01-01T00:00:00Z" if value is None else format_time(value)
+
+    return {
+        "Status": str(state.status),
+        "Running": state.running,
+        "Paused": state.status == "paused",
+        "Pid": state.pid,
+        "ExitCode": state.exit_code or 0,
+        "Error": state.error,
+        "StartedAt": moment(state.started),
+        "FinishedAt": moment(state.finished),
+    }
 
 
 def for_each(context: Context, names: Iterable[str], act: Callable[[DetachedContainer], object], *, word: str) -> int:

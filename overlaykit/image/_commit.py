@@ -11,7 +11,7 @@ from ._write import add_layer, record, source_date_epoch, timestamp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..store import LayerDescriptor
+    from ..store import LayerDescriptor, Shown
     from ._container import ContainerInfo
     from ._records import Image
     from ._store import ImageStore
@@ -28,15 +28,19 @@ def commit_container(
     changes: Mapping[str, Any],
     compression: str,
     epoch: int | None,
+    shown: Shown | None = None,
 ) -> Image:
-    """See :meth:`Container.commit`."""
+    """See :meth:`Container.commit`.
+
+    :param shown: the container's tree and its changes, where somebody else has it open.
+    """
     epoch = source_date_epoch(epoch)
     if reference is not None:
         Reference.parse(reference)  # before the work
     with store.adding():
         image = store.image(container.image)
         base, manifest = store.config(image), store.manifest(image)
-        layer = add_layer(store, container.name, image.top, base.diff_ids, compression, epoch)
+        layer = add_layer(store, container.name, image.top, base.diff_ids, compression, epoch, shown)
         document = _config(base, (*base.diff_ids, layer.diff_id), timestamp(epoch), author, message, changes)
         return record(
             store,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..driver import SnapshotInfo
-    from ..store import Working
+    from ..store import Shown, Working
     from ..tree import Change, Tree
     from ._records import Image
     from ._store import ImageStore
@@ -101,9 +102,27 @@ class Container:
         :raises ChangesetError: a name begins with ``.wh.``.
         :raises ImageReferenceError: the name can be none.
         """
+        return self._commit(reference, author, message, config, compression, epoch, None)
+
+    def _commit(
+        self,
+        reference: str | None,
+        author: str,
+        message: str,
+        config: Mapping[str, Any] | None,
+        compression: str,
+        epoch: int | None,
+        shown: Shown | None,
+    ) -> Image:
         from ._commit import commit_container
 
-        return commit_container(self._store, self.info, reference, author, message, config or {}, compression, epoch)
+        changes = config or {}
+        return commit_container(self._store, self.info, reference, author, message, changes, compression, epoch, shown)
+
+    @contextlib.contextmanager
+    def open_tree(self) -> Iterator[Tree]:
+        """Open its tree for as long as something is copied; for containers whose tree somebody else may have open."""
+        yield self.tree
 
     def copy_in(self, source: str | os.PathLike[str] | BinaryIO, path: str = "") -> None:
         """Copy a file or a tree of this machine into it, with its attributes; directories merge.
@@ -117,10 +136,11 @@ class Container:
         """
         from ._cp import archive_in, copy_in
 
-        if isinstance(source, str | os.PathLike):
-            copy_in(self.tree, source, path)
-        else:
-            archive_in(self._store, self.tree, source, path)
+        with self.open_tree() as tree:
+            if isinstance(source, str | os.PathLike):
+                copy_in(tree, source, path)
+            else:
+                archive_in(self._store, tree, source, path)
 
     def copy_out(self, path: str, target: str | os.PathLike[str] | BinaryIO) -> None:
         """Copy a file or a tree out of it, with its attributes; otherwise as :meth:`copy_in`.
@@ -131,10 +151,11 @@ class Container:
         """
         from ._cp import archive_out, copy_out
 
-        if isinstance(target, str | os.PathLike):
-            copy_out(self.tree, path, target)
-        else:
-            archive_out(self._store, self.tree, path, target)
+        with self.open_tree() as tree:
+            if isinstance(target, str | os.PathLike):
+                copy_out(tree, path, target)
+            else:
+                archive_out(self._store, tree, path, target)
 
     def keep(self) -> None:
         """Let it stay when the ``with`` ends, as one that :meth:`ImageStore.create_container` made."""

@@ -15,7 +15,7 @@ from ._model import OCI_CONFIG, OCI_MANIFEST, Descriptor, ImageConfig, Manifest,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..store import LayerDescriptor
+    from ..store import LayerDescriptor, Shown
     from ._records import Image
     from ._store import ImageStore
 
@@ -23,12 +23,19 @@ __all__ = ["add_layer", "record", "source_date_epoch", "timestamp"]
 
 
 def add_layer(
-    store: ImageStore, key: str, parent: str | None, below: Sequence[str], compression: str, epoch: int | None
+    store: ImageStore,
+    key: str,
+    parent: str | None,
+    below: Sequence[str],
+    compression: str,
+    epoch: int | None,
+    shown: Shown | None = None,
 ) -> LayerDescriptor:
     """Write how a snapshot differs from what it stands on as a blob, and unpack that, unless it is here.
 
     :param parent: the layer that it is to stand on, which has what the snapshot stands on.
     :param below: the diff ids of that layer and those below it.
+    :param shown: see :func:`keep_layer`.
     """
     return keep_layer(
         store,
@@ -37,6 +44,7 @@ def add_layer(
         lambda layer: chain_ids((*below, layer.diff_id))[-1],
         compression=compression,
         epoch=epoch,
+        shown=shown,
     )
 
 

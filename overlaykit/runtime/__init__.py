@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._bundle import Bundle
+    from ._control import Connection
     from ._detached import DetachedContainer, DetachedOptions, container_states, run_detached
     from ._detached_store import sweep
     from ._exec_session import ExecSession
     from ._find import find_runner
+    from ._inside import ProcessInfo
     from ._logs import LogEntry, LogLimits
     from ._privileges import explain_ids
     from ._relay import PtyEnd, Relay, SocketEnd
@@ -43,6 +45,7 @@ __all__ = [
     "DEFAULT_DETACH",
     "BindMount",
     "Bundle",
+    "Connection",
     "ContainerState",
     "ContainerStore",
     "DetachedContainer",
@@ -53,6 +56,7 @@ __all__ = [
     "LogEntry",
     "LogLimits",
     "Network",
+    "ProcessInfo",
     "ProcessSpec",
     "PtyEnd",
     "Relay",
@@ -109,6 +113,7 @@ _LATER = {
     "DetachedContainer": "_detached",
     "BindMount": "_values",
     "Bundle": "_bundle",
+    "Connection": "_control",
     "ContainerStore": "_store",
     "compile_seccomp": "_seccomp_bpf",
     "explain_ids": "_privileges",
@@ -120,6 +125,7 @@ _LATER = {
     "FileMount": "_values",
     "Limits": "_values",
     "Network": "_values",
+    "ProcessInfo": "_inside",
     "ProcessSpec": "_values",
     "RunMount": "_values",
     "RunOptions": "_values",

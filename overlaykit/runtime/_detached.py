@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import errors
 from ..values import field, value_class
 from ._control import Connection
-from ._detached_store import find_state, state_directory, sweep
+from ._detached_store import find_state, recorded_options, state_directory, sweep
 from ._exec_session import ExecSession
 from ._logs import LogLimits, LogReader
 from ._signals import parse_signal
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ..image import ContainerInfo, Image
+    from ._inside import ProcessInfo
     from ._logs import LogEntry
     from ._state import StateDirectory
     from ._store import ContainerStore
@@ -66,7 +68,8 @@ def run_detached(
 
     :param auto_remove: remove it when it has ended.
     :param labels: of the container.
-    :param driver_options: those that the store was opened with, if any.
+    :param driver_options: what its supervisor opens the store with; ``None`` for what this store was opened with. It is
+        started again with the same.
     :returns: the container, which runs, or has ended already.
     :raises NotFoundError: there is no such image.
     :raises ExistsError: the name is taken.
@@ -74,7 +77,7 @@ def run_detached(
     """
     found = store.image(image)
     document = run_document(options or RunOptions(), detached or DetachedOptions())
-    request = _request(store, driver_options) | {
+    request = _request(store, driver_options or store.driver_options) | {
         "image": found.digest,
         "name": name,
         "auto_remove": auto_remove,
@@ -130,9 +133,42 @@ class DetachedContainer:
         """Run it, detached.
 
         :param options: how; ``None`` for as it was run before.
+        :param driver_options: what its supervisor opens the store with; ``None`` for what this store was opened with,
+            and where that is nothing, for what the container was made with.
         :raises LayerInUseError: it runs, or its tree is open.
         :raises RunError: it cannot be started.
         """
+        self._start(options, detached, driver_options, None)
+
+    def start_attached(
+        self,
+        options: RunOptions | None = None,
+        *,
+        detached: DetachedOptions | None = None,
+        driver_options: Mapping[str, str] | None = None,
+    ) -> Connection:
+        """Run it as :meth:`start` does it, and connect to its standard streams from the first byte on.
+
+        It waits for who does not read from the connection, until that is closed; then it runs on.
+
+        :returns: the connection; :class:`SocketEnd` speaks its language.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                self._start(options, detached, driver_options, theirs)
+            except BaseException:
+                ours.close()
+                raise
+        return Connection.over(ours)
+
+    def _start(
+        self,
+        options: RunOptions | None,
+        detached: DetachedOptions | None,
+        driver_options: Mapping[str, str] | None,
+        attached: socket.socket | None,
+    ) -> None:
         info = self._store.open_container(self.name).info
         if self.status.running:
             raise errors.LayerInUseError(f"the container {self.name!r} is running already", users=[self.name])
@@ -142,7 +178,16 @@ class DetachedContainer:
             directory.write_document("options.json", document)
         from ._monitor import launch_monitor
 
-        launch_monitor(_request(self._store, driver_options) | {"name": info.name}, info.name)
+        chosen = driver_options or self._store.driver_options or recorded_options(self._store.stat(info.name).labels)
+        launch_monitor(_request(self._store, chosen) | {"name": info.name}, info.name, attached)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it is run with a terminal."""
+        directory = self._directory()
+        if directory is None or not directory.has("options.json"):
+            return False
+        return bool(directory.read_document("options.json")["run"].get("terminal"))
 
     def stop(self, timeout: float | None = None, *, signal: str | int | None = None) -> int:
         """Ask it to end, and kill it if it does not; one that does not run is left as it is.
@@ -164,6 +209,54 @@ class DetachedContainer:
         with self._connect() as connection:
             connection.send({"op": "signal", "number": number})
             connection.receive()
+
+    def pause(self) -> None:
+        """Stop all its processes where they are, without their noticing.
+
+        :raises RunError: it does not run, or is paused already.
+        :raises UnsupportedError: that takes a freezer, and there is none for it here: it needs root.
+        """
+        from ._freezer import freeze
+
+        state = self._running()
+        if state.status is Status.PAUSED:
+            raise errors.RunError(f"the container {self.name!r} is paused already")
+        freeze(state.pid)
+
+    def unpause(self) -> None:
+        """Let one that is paused go on.
+
+        :raises RunError: it is not paused.
+        """
+        from ._freezer import thaw
+
+        if self._running().status is not Status.PAUSED:
+            raise errors.RunError(f"the container {self.name!r} is not paused")
+        thaw(self.status.pid)
+
+    def processes(self) -> list[ProcessInfo]:
+        """Return what runs in it.
+
+        :raises RunError: it does not run.
+        """
+        from ._inside import list_processes
+
+        return list_processes(self._running().pid)
+
+    def rename(self, name: str) -> None:
+        """Give it another name, also while it runs.
+
+        :raises ExistsError: the name is taken.
+        :raises InvalidNameError: it cannot be one.
+        """
+        self._store.rename_container(self.name, name)
+        self.name = name
+
+    def _running(self) -> ContainerState:
+        state = self.status
+        if not state.running:
+            raise errors.RunError(f"the container {self.name!r} is not running: start it with overlaykit start")
+        return state
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until it has ended.
@@ -398,7 +491,7 @@ def _descriptors(stdio: Stdio, held: contextlib.ExitStack) -> list[int]:
     return found
 
 
-def _request(store: ContainerStore, driver_options: Mapping[str, str] | None) -> dict[str, Any]:
+def _request(store: ContainerStore, driver_options: Mapping[str, str]) -> dict[str, Any]:
     from ._detached_store import check_path
 
-    return {"store": check_path(store), "driver_options": dict(driver_options or {})}
+    return {"store": check_path(store), "driver_options": dict(driver_options)}

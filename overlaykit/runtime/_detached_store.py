@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import errors
-from ._presence import LABEL_STATE, state_path
+from ._presence import LABEL_DRIVER, LABEL_STATE, state_path
 from ._state import StateDirectory
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..store import Store
 
-__all__ = ["LABEL_STATE", "check_path", "find_state", "state_directory", "sweep"]
+__all__ = ["LABEL_STATE", "check_path", "find_state", "recorded_options", "state_directory", "sweep"]
 
 
 def state_directory(store: Store, name: str) -> StateDirectory:
@@ -44,6 +45,18 @@ def find_state(store: Store, labels: Mapping[str, str]) -> StateDirectory | None
     if word is None:
         return None
     return StateDirectory(Path(state_path(check_path(store), word)))
+
+
+def recorded_options(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the driver's options that a container was made with, from its labels.
+
+    :raises StoreCorruptError: they are damaged.
+    """
+    text = labels.get(LABEL_DRIVER, "{}")
+    try:
+        return {str(name): str(value) for name, value in json.loads(text).items()}
+    except (ValueError, AttributeError) as error:
+        raise errors.StoreCorruptError(f"the label {LABEL_DRIVER} of a container is damaged: {text[:60]!r}") from error
 
 
 def sweep(store: Store) -> list[str]:

@@ -46,11 +46,12 @@ __all__ = ["launch_monitor", "main"]
 _LARGEST = 64 * 1024
 
 
-def launch_monitor(request: Mapping[str, Any], title: str) -> dict[str, Any]:
+def launch_monitor(request: Mapping[str, Any], title: str, attached: socket.socket | None = None) -> dict[str, Any]:
     """Start the process, and wait until the container runs, or cannot.
 
     :param request: what :func:`main` is to do.
     :param title: what the process is called in a list of processes.
+    :param attached: the far end of who is attached from the begin.
     :returns: what it said: the container's name.
     :raises OSError: what hinders it; there is no process then.
     """
@@ -59,8 +60,9 @@ def launch_monitor(request: Mapping[str, Any], title: str) -> dict[str, Any]:
     if not sys.executable:
         raise errors.UnsupportedError("this program does not know its Python interpreter: set sys.executable")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    further = [] if attached is None else [attached.fileno()]
     with ours, theirs, os.fdopen(os.memfd_create("request"), "wb") as file:
-        file.write(json.dumps(request).encode())
+        file.write(json.dumps({**request, "attached": further}).encode())
         file.flush()
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         child = subprocess.Popen(
@@ -68,7 +70,7 @@ def launch_monitor(request: Mapping[str, Any], title: str) -> dict[str, Any]:
             stdin=file.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[theirs.fileno(), *further],
             cwd="/",
             env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
             start_new_session=True,
@@ -149,6 +151,10 @@ class _Monitor:
         self._config: Mapping[str, Any] = {}
         self._options: RunOptions | None = None
         self._tree: Tree | None = None
+        self._attached = [socket.socket(fileno=one) for one in request.get("attached", ())]
+        for one in self._attached:
+            one.set_inheritable(False)
+            one.setblocking(False)
 
     def run(self) -> None:
         """Start the container and look after it."""
@@ -227,6 +233,8 @@ class _Monitor:
                     stop_signal=stop_signal(document.get("stop_signal"), self._config),
                     stop_timeout=float(document.get("stop_timeout", 10)),
                 )
+                for one in self._attached:
+                    supervisor.adopt(one)
                 try:
                     code = supervisor.run()
                 except errors.RunError as error:

@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     from ._stubs import Stubs
     from ._values import RunOptions
 
-__all__ = ["LABEL_STATE", "Presence", "Run", "remove_files", "state_path"]
+__all__ = ["LABEL_DRIVER", "LABEL_STATE", "Presence", "Run", "remove_files", "state_path"]
 
 LABEL_STATE = "overlaykit.container.state"
 """The label of a container: the name of its state directory, which is never used again."""
+
+LABEL_DRIVER = "overlaykit.container.driver"
+"""The label of a container that was made in a store opened with options for its driver: those, as a JSON object."""
 
 _LONGEST = 64
 

@@ -34,6 +34,7 @@ class Status(enum.StrEnum):
 
     CREATED = "created"
     RUNNING = "running"
+    PAUSED = "paused"
     EXITED = "exited"
 
 
@@ -73,8 +74,8 @@ class ContainerState:
 
     @property
     def running(self) -> bool:
-        """Whether it runs."""
-        return self.status is Status.RUNNING
+        """Whether it runs, paused or not."""
+        return self.status in (Status.RUNNING, Status.PAUSED)
 
     def as_json(self) -> dict[str, Any]:
         """Return it for a JSON document; moments are text."""
@@ -132,8 +133,12 @@ class StateDirectory:
     def read(self) -> ContainerState:
         """Return the state, also where nobody is left who could have recorded it: a supervisor that was killed."""
         state = self._recorded()
-        if not state.running or self.supervised():
+        if not state.running:
             return state
+        if self.supervised():
+            from ._freezer import frozen
+
+            return dataclasses.replace(state, status=Status.PAUSED) if frozen(state.pid) else state
         # It may have ended by itself between the two looks.
         state = self._recorded()
         if not state.running:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import errors
@@ -14,15 +16,16 @@ from ..values import replace
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..driver import SnapshotInfo
     from ..image import Image
     from ..plugin import Choice, PluginManager
     from ..store import Engine, Working
+    from ..tree import Change, Tree
     from ._control import Connection
     from ._detached import DetachedOptions
+    from ._lent import Loan
     from ._presence import Presence
     from ._runner import Runner, RunningProcess
     from ._service import Output
@@ -217,6 +220,66 @@ class RunnableContainer(Container):
             self._stubs, self._stubs_tree = Stubs(tree), tree
         return self._stubs
 
+    @contextlib.contextmanager
+    def _lent(self) -> Iterator[Loan | None]:
+        """Borrow its tree from whoever runs it; ``None`` where nobody does."""
+        if self._word is None or self._store.path is None or not os.path.exists(f"{self.state_path}/control"):
+            yield None
+            return
+        from ._lent import borrow
+
+        loan = borrow(self.state_path, self.name)
+        if loan is None:
+            yield None
+            return
+        with contextlib.closing(loan):
+            store = self._store
+            assert isinstance(store, ContainerStore)
+            loan.tree = store.shown(self.name, loan.tree)
+            yield loan
+
+    @contextlib.contextmanager
+    def open_tree(self) -> Iterator[Tree]:
+        """See :meth:`Container.open_tree`; while it runs, the tree is the one that it runs in."""
+        with self._lent() as loan:
+            yield self.tree if loan is None else loan.tree
+
+    def changes(self) -> Iterator[Change]:
+        """See :meth:`Container.changes`; while it runs, without what is in its tree for its mounts alone."""
+        with self._lent() as loan:
+            changes = super().changes()
+            yield from changes if loan is None else loan.own_changes(changes)
+
+    def commit(
+        self,
+        reference: str | None = None,
+        *,
+        author: str = "",
+        message: str = "",
+        config: Mapping[str, Any] | None = None,
+        compression: str = "gzip",
+        epoch: int | None = None,
+        pause: bool = True,
+    ) -> Image:
+        """See :meth:`Container.commit`; also while it runs.
+
+        :param pause: keep all its processes still for as long as it takes (:meth:`DetachedContainer.pause`, or where
+            there is no freezer, SIGSTOP). Without, the image may have one file as it was before another one.
+        :raises ChangesetError: a file changed while it was read, without ``pause``.
+        """
+        with self._lent() as loan, contextlib.ExitStack() as still:
+            shown = None
+            if loan is not None:
+                if pause:
+                    from ._freezer import held_still
+                    from ._state import StateDirectory
+
+                    still.enter_context(held_still(StateDirectory(Path(self.state_path)).read().pid))
+                from ..store import Shown
+
+                shown = Shown(loan.tree, loan.own_changes(super().changes()))
+            return self._commit(reference, author, message, config, compression, epoch, shown)
+
     def close(self) -> None:
         """See :meth:`Container.close`."""
         passing = self._working is not None
@@ -307,12 +370,42 @@ class ContainerStore(ImageStore):
     def container(
         self, image: str | Image, name: str | None = None, *, labels: Mapping[str, str] | None = None
     ) -> RunnableContainer:
-        return cast("RunnableContainer", super().container(image, name, labels=_with_state(labels)))
+        return cast("RunnableContainer", super().container(image, name, labels=self._labelled(labels)))
 
     def create_container(
         self, image: str | Image, name: str | None = None, *, labels: Mapping[str, str] | None = None
     ) -> RunnableContainer:
-        return cast("RunnableContainer", super().create_container(image, name, labels=_with_state(labels)))
+        return cast("RunnableContainer", super().create_container(image, name, labels=self._labelled(labels)))
+
+    @property
+    def driver_options(self) -> Mapping[str, str]:
+        """The options of the driver that the store was opened with."""
+        return self._engine.driver.driver.config.options
+
+    def _labelled(self, labels: Mapping[str, str] | None) -> dict[str, str]:
+        from ._presence import LABEL_DRIVER, LABEL_STATE
+
+        # In the transaction that makes the container: later it would take one more.
+        made = {**(labels or {}), LABEL_STATE: os.urandom(16).hex()}
+        if self.driver_options:
+            import json
+
+            made[LABEL_DRIVER] = json.dumps(dict(self.driver_options))
+        return made
+
+    def rename_container(self, name: str, new: str) -> None:
+        """Give a container another name.
+
+        :raises NotFoundError: there is none of this name.
+        :raises ExistsError: the new name is taken.
+        :raises InvalidNameError: it cannot be one.
+        """
+        self.open_container(name)
+        self._engine.rename(name, new)
+
+    def shown(self, name: str, tree: Tree) -> Tree:
+        """Return a tree of a container that was opened elsewhere, with the owners that its store shows."""
+        return self._engine.owners.shown(tree, self._engine.labels(self._engine.find(name)))
 
     def presence(self, path: str, *, kept: bool) -> Presence:
         """Return what others see of a container that this process runs; one for all its runs at the same time."""
@@ -331,13 +424,6 @@ class ContainerStore(ImageStore):
 
     def open_container(self, name: str) -> RunnableContainer:
         return cast("RunnableContainer", super().open_container(name))
-
-
-def _with_state(labels: Mapping[str, str] | None) -> dict[str, str]:
-    from ._presence import LABEL_STATE
-
-    # In the transaction that makes the container: later it would take one more.
-    return {**(labels or {}), LABEL_STATE: os.urandom(16).hex()}
 
 
 _LARGEST = 1 << 30

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .. import errors
 from ._clients import Client, parse_request
 from ._control import error_to_json
+from ._freezer import frozen, thaw
 from ._ready import READY_SIGNAL
 from ._selected_signals import selected_signals
 from ._signals import parse_signal
@@ -247,9 +248,15 @@ class Supervisor:
 
     def _stop(self, number: int, timeout: float) -> None:
         self._process.signal(number)
+        self._go_on()
         if timeout >= 0:
             deadline = time.monotonic() + timeout
             self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+
+    def _go_on(self) -> None:
+        """Let one that is paused take notice of its end."""
+        with contextlib.suppress(OSError):
+            thaw(self._process.pid)
 
     # -- output ------------------------------------------------------------------------------------------------------
 
@@ -395,6 +402,7 @@ class Supervisor:
             number = int(request["number"])
             if number == signal.SIGKILL:
                 self._process.kill()
+                self._go_on()
             else:
                 self._process.signal(number)
             self._let_go(client, {})
@@ -447,6 +455,10 @@ class Supervisor:
             os.close(root)
 
     def _start_exec(self, client: Client, request: Mapping[str, Any], descriptors: list[int]) -> None:
+        if frozen(self._process.pid):
+            raise errors.RunError(
+                "the container is paused: let it go on (overlaykit unpause) before something runs in it"
+            )
         detached = bool(request.get("detached"))
         stdio = Stdio(*descriptors[:3]) if len(descriptors) >= 3 else Stdio(-1, -1, -1)
         spec = self._exec_spec(request["options"], stdio.stdin)

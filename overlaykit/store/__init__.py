@@ -16,7 +16,7 @@ from ._store import Store
 from ._working import Working
 
 if TYPE_CHECKING:
-    from ._diff import LayerDescriptor
+    from ._diff import LayerDescriptor, Shown
     from ._import import unpack_archive
     from ._keep import begin_layer, commit_layer, keep_layer, pack_layer
     from ._layers import LayerInfo
@@ -31,6 +31,7 @@ __all__ = [
     "Ingest",
     "LayerDescriptor",
     "LayerInfo",
+    "Shown",
     "Store",
     "Working",
     "begin_layer",
@@ -48,6 +49,7 @@ __all__ = [
 _LATER = {
     "LayerDescriptor": "_diff",
     "LayerInfo": "_layers",
+    "Shown": "_diff",
     "begin_layer": "_keep",
     "commit_layer": "_keep",
     "keep_layer": "_keep",

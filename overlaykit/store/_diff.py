@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..changeset import compressed, write_layer
 from ..values import value_class
 from ._ingest import Ingest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ..changeset import CompressedWriter, Output, WrittenLayer
+    from ..tree import Change, Tree
     from ._store import Store
 
-__all__ = ["LayerDescriptor", "diff", "pack"]
+__all__ = ["LayerDescriptor", "Shown", "diff", "pack"]
 
 _MEDIA_TYPES = {
     "none": "application/vnd.oci.image.layer.v1.tar",
     "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
     "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
 }
+
+
+class Shown(NamedTuple):
+    """A snapshot that is not the store's own to open: somebody else has its tree.
+
+    :param changes: how it differs from its parent, in tree order.
+    """
+
+    tree: Tree
+    changes: Iterable[Change]
 
 
 @value_class
@@ -54,16 +66,18 @@ def diff(
     epoch: int | None,
     progress: Callable[[int, int], None] | None,
     also: Callable[[memoryview], object] | None = None,
+    shown: Shown | None = None,
 ) -> LayerDescriptor:
     """See :meth:`Store.diff`.
 
     :param also: gets the uncompressed archive; see :func:`overlaykit.changeset.compressed`.
+    :param shown: the snapshot's tree and changes, where the store cannot open it.
     """
-    changes = store.changes(key)
+    changes = store.changes(key) if shown is None else shown.changes
     root = store.stat(key).parent is None
 
     def write(packed: CompressedWriter) -> WrittenLayer:
-        with store.tree(key, readonly=True) as tree:
+        with store.tree(key, readonly=True) if shown is None else contextlib.nullcontext(shown.tree) as tree:
             return write_layer(tree, changes, packed, root=root, epoch=epoch, progress=progress)
 
     return pack(out, compression, level, write, also)

@@ -10,7 +10,7 @@ from .. import errors
 from ..driver import SnapshotKind
 from . import _rows
 from ._content import ContentStore
-from ._names import list_names, show
+from ._names import check_name, list_names, show
 from ._owners import Owners
 from ._recovery import recover
 from ._reserve import Reserve
@@ -351,6 +351,21 @@ class Engine:
             self.owners.writer(row.id, row.parent_id, self.labels(row)) as writer,
         ):
             yield writer
+
+    def rename(self, key: str, new: str) -> None:
+        """Give an active snapshot another key.
+
+        :raises NotFoundError: there is no such snapshot.
+        :raises ExistsError: the new key is taken.
+        :raises InvalidNameError: it cannot be one.
+        """
+        check_name(new)
+        with self.operation(), self.metadata.write(durable=True) as connection:
+            if _rows.find(connection, key) is None:
+                raise self.not_found(key)
+            if _rows.find(connection, new) is not None:
+                raise self._exists(new)
+            _rows.rename(connection, key, new)
 
     # -- remove ----------------------------------------------------------------------------------------------------
 

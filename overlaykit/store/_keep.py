@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..changeset import CompressedWriter, WrittenLayer
-    from ._diff import LayerDescriptor
+    from ._diff import LayerDescriptor, Shown
     from ._store import Store
     from ._working import Working
 
@@ -33,6 +33,7 @@ def keep_layer(
     *,
     compression: str = "gzip",
     epoch: int | None = None,
+    shown: Shown | None = None,
 ) -> LayerDescriptor:
     """Make a layer of how a snapshot differs from what it stands on: a blob, and a committed snapshot of that.
 
@@ -44,13 +45,14 @@ def keep_layer(
     :param name: tells the layer's name; where there is a snapshot of that name, that is the layer.
     :param compression: of the blob: ``"gzip"``, ``"zstd"`` or ``"none"``.
     :param epoch: seconds since the epoch; later times are written as this one.
+    :param shown: the snapshot's tree and changes, where the store cannot open it; read once.
     :raises NotFoundError: there is no such snapshot.
     :raises ChangesetError: a name begins with ``.wh.``, or a file changed meanwhile.
     :raises StoreFullError: there is no room.
     """
     with store.snapshot(parent, labels=store._engine.owners.labels()) as working:
         with store.content.ingest() as ingest, _Unpacking(store, parent, working) as unpacking:
-            layer = diff(store, key, ingest, compression, None, epoch, None, also=unpacking.take)
+            layer = diff(store, key, ingest, compression, None, epoch, None, also=unpacking.take, shown=shown)
             ingest.commit()
             unpacking.finish()
         if unpacking.done:

@@ -101,6 +101,11 @@ def keep(connection: sqlite3.Connection, key: str) -> None:
     connection.execute("UPDATE snapshots SET transient = 0 WHERE key = ?", (key,))
 
 
+def rename(connection: sqlite3.Connection, key: str, new: str) -> None:
+    """Give a snapshot another key, which is free."""
+    connection.execute("UPDATE snapshots SET key = ? WHERE key = ?", (new, key))
+
+
 def now() -> int:
     """Return the time in microseconds since the epoch."""
     return time.time_ns() // 1000

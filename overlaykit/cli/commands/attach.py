@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._exit import UsageError
+from .._attach import add_detach_keys, detach_keys, show_streams
 
 if TYPE_CHECKING:
     import argparse
@@ -14,43 +14,29 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
-_GONE = 137
-"""The exit code of a container that was killed together with who knew of it."""
-
 
 def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("name", metavar="NAME", help="a running container")
     parser.add_argument("--no-stdin", action="store_true", help="only look")
-    parser.add_argument(
-        "--detach-keys",
-        metavar="KEYS",
-        default="ctrl-p,ctrl-q",
-        help="leave the container running (default: ctrl-p,ctrl-q; empty for none)",
-    )
+    add_detach_keys(parser)
     parser.add_argument("--no-signals", action="store_true", help="do not pass signals on: Ctrl-C leaves")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Show them, and end with the container's exit code; with 0 when it is left running."""
-    from ...runtime import DetachedContainer, Relay, SocketEnd, parse_keys
+    from ...runtime import DetachedContainer
 
-    try:
-        keys = parse_keys(arguments.detach_keys)
-    except ValueError as error:
-        raise UsageError(f"--detach-keys: {error}") from error
+    keys = detach_keys(arguments)
     with context.open_store() as store:
         connection, terminal, takes_input = DetachedContainer(store, arguments.name).attach()
     with connection:
-        far = SocketEnd(connection, terminal=terminal)
-        relay = Relay(
-            far,
-            stdin=0 if takes_input and not arguments.no_stdin else None,
+        return show_streams(
+            context,
+            connection,
+            arguments.name,
             terminal=terminal,
-            detach=keys if terminal else b"",
+            stdin=takes_input and not arguments.no_stdin,
+            keys=keys,
             forward=not arguments.no_signals,
         )
-        if relay.run():
-            context.output.note(f"left {arguments.name}: it runs on")
-            return 0
-        return _GONE if far.exit_code is None else far.exit_code

@@ -12,7 +12,7 @@ from .._snapshot import as_json, parse_labels
 if TYPE_CHECKING:
     import argparse
 
-    from ...image import Container
+    from ...runtime import RunnableContainer
     from .._context import Context
     from .._parse import CommandParser
 
@@ -28,6 +28,13 @@ def configure(parser: CommandParser) -> None:
     parser.add_argument("--message", metavar="TEXT", default="", help="a comment for the image's history")
     parser.add_argument(
         "--change", metavar="K=V", action="append", default=[], help="set Cmd, Env... of the image; several times"
+    )
+    parser.add_argument(
+        "--pause",
+        metavar="true|false",
+        choices=("true", "false"),
+        default="true",
+        help="keep a running container still meanwhile (default: true)",
     )
     parser.add_argument(
         "--compression", metavar="HOW", choices=("gzip", "zstd", "none"), default="gzip", help="gzip, zstd or none"
@@ -60,13 +67,16 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _commit(context: Context, container: Container, arguments: argparse.Namespace, changes: dict[str, object]) -> int:
+def _commit(
+    context: Context, container: RunnableContainer, arguments: argparse.Namespace, changes: dict[str, object]
+) -> int:
     image = container.commit(
         arguments.name,
         author=arguments.author,
         message=arguments.message,
         config=changes,
         compression=arguments.compression,
+        pause=arguments.pause == "true",
     )
     if context.output.json:
         context.output.document(image_json(image))

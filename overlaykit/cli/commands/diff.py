@@ -23,5 +23,5 @@ def configure(parser: CommandParser) -> None:
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Write the changes in tree order: A, M or D, the path, and what of a modified path differs."""
     with context.open_store() as store:
-        store.open_container(arguments.key)
-    return changes.run(context, arguments)
+        changes.show(context, arguments.key, store.open_container(arguments.key).changes())
+    return 0

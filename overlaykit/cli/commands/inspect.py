@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._containers import state_json
+from .._containers import docker_state, state_json
 from .._image import as_json, container_json
 
 if TYPE_CHECKING:
@@ -48,10 +48,12 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
             ]
         else:
             usage = store.usage(container.name)
+            state = DetachedContainer(store, container.name).status
             document = {
                 **container_json(container.info),
                 "parent": store.stat(container.name).parent,
-                "state": state_json(DetachedContainer(store, container.name).status),
+                "state": state_json(state),
+                "State": docker_state(state),
                 "usage": {"bytes": usage.bytes, "inodes": usage.inodes},
             }
     if output.json or not output.terminal:
