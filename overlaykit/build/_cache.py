@@ -86,7 +86,7 @@ class BuildCache:
     """The table of steps, in a store's database.
 
     :param read: gives its connection for reading.
-    :param write: gives it for a transaction, which is to be durable where asked.
+    :param write: gives it for a transaction.
     """
 
     def __init__(

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 from typing import TYPE_CHECKING
 
 from .. import errors
-from ..store import typed, unpack_archive
+from ..store import typed
 from ._origins import directory_tree
 
 if TYPE_CHECKING:
@@ -43,6 +41,11 @@ class ContextSource:
         with contextlib.ExitStack() as held, typed(self._store.path or "the store in memory"):
             working = held.enter_context(self._store.snapshot())
             # Without a name it is gone when this process is.
+            import shutil
+            import tempfile
+
+            from ..store import unpack_archive
+
             with tempfile.TemporaryFile(dir=self._store.path) as spool:
                 shutil.copyfileobj(self._request.context, spool)  # type: ignore[arg-type]
                 spool.flush()

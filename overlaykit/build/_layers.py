@@ -7,9 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from .. import errors
-from ..changeset import Limits
 from ..image import Descriptor, chain_ids, timestamp
-from ..store import LABEL_MEDIA_TYPE, begin_layer, commit_layer, pack_layer
 from ..values import replace, value_class
 from ._cache import CacheRecord
 
@@ -197,6 +195,8 @@ class LayerMaker:
         pack: Callable[[Tree, bool], LayerSource | None] | None,
         look: Callable[[Working], None] | None,
     ) -> CacheRecord:
+        from ..store import begin_layer
+
         try:
             with begin_layer(self._store, None if linked else stack.top) as working:
                 source = None if linked or pack is None else self._plan(working, pack)
@@ -234,6 +234,8 @@ class LayerMaker:
             return pack(tree, working.info.parent is None)
 
     def _pack(self, working: Working, below: Stack, source: LayerSource) -> LayerDescriptor | None:
+        from ..store import pack_layer
+
         if source.empty:
             return None
         return pack_layer(
@@ -243,6 +245,8 @@ class LayerMaker:
     def _keep(self, working: Working, below: Stack) -> LayerDescriptor | None:
         if next(iter(self._store.changes(working.key)), None) is None:
             return None
+        from ..store import commit_layer
+
         return commit_layer(
             self._store,
             working,
@@ -263,6 +267,9 @@ class LayerMaker:
         name = stack.chain(record.diff_id)
         if self._store.has(name):
             return
+        from ..changeset import Limits
+        from ..store import LABEL_MEDIA_TYPE
+
         content = self._store.content
         try:
             self._store.apply(

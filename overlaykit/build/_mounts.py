@@ -10,7 +10,6 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
-from ..store import begin_layer
 from . import dockerfile as ast
 from ._request import load_secret
 from ._scratch import remove_directory
@@ -137,6 +136,8 @@ class RunMounts:
                 tree = held.enter_context(self._store.snapshot(stack.top)).tree
         else:
             # Of a directory only what .dockerignore leaves, and nothing that somebody changes meanwhile.
+            from ..store import begin_layer
+
             tree = held.enter_context(begin_layer(self._store, None)).tree
             self._transfers.copy(origin, mount.source, tree)
         if tree.is_file(mount.source) and not _can_be_shown(tree):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..image import Platform
@@ -10,10 +10,10 @@ from ..values import replace
 from . import dockerfile as ast
 from ._control import StoppedError
 from ._request import BuildWarning
+from ._tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Future
 
     from ._bases import Base, Bases
     from ._context_source import ContextSource
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._events import Reporter
     from ._origins import Origins
     from ._request import BuildRequest
+    from ._tasks import Task
     from ._transfer import TransferSteps
 
 __all__ = ["Preparation", "failing", "wait_for"]
@@ -96,10 +97,12 @@ class Preparation:
                 return plan
 
     def _load(self, stages: Sequence[ast.PlannedStage]) -> dict[int, Base | None]:
-        with concurrent.futures.ThreadPoolExecutor(4, "overlaykit-build-base") as pool:
-            futures = {one.stage.index: pool.submit(failing, self._control, self.base, one.base) for one in stages}
-            wait_for(self._control, list(futures.values()))
-            return {index: future.result() for index, future in futures.items()}
+        with Tasks(4, "overlaykit-build-base") as tasks:
+            found = {
+                one.stage.index: tasks.submit(partial(failing, self._control, self.base, one.base)) for one in stages
+            }
+            wait_for(self._control, list(found.values()))
+            return {index: task.result() for index, task in found.items()}
 
     def _triggers(self, plan: ast.Plan, index: int, base: Base | None) -> Sequence[ast.Instruction]:
         if base is not None:
@@ -168,13 +171,13 @@ def failing(control: Control, work: Callable[..., Any], *args: Any) -> Any:
         raise
 
 
-def wait_for(control: Control, futures: Sequence[Future[Any]]) -> None:
-    """Wait for all, and raise what failed first."""
+def wait_for(control: Control, tasks: Sequence[Task[Any]]) -> None:
+    """Wait for all, and raise what failed first, which has stopped the others."""
     try:
-        concurrent.futures.wait(futures, None, concurrent.futures.FIRST_EXCEPTION)
+        for task in tasks:
+            task.wait()
     except BaseException:
         control.stop()
         raise
     if control.failure is not None:
-        concurrent.futures.wait(futures)
         raise control.failure

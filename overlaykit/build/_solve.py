@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..image import record, timestamp
@@ -25,14 +25,14 @@ from ._run import RunSteps
 from ._scratch import sweep_scratch
 from ._sources import Remotes
 from ._stage import StageBuild, StageResult
+from ._tasks import Tasks
 from ._transfer import TransferSteps
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from ..image import Image
     from ._request import BuildRequest
     from ._store import BuildStore
+    from ._tasks import Task
 
 __all__ = ["check", "outline", "solve", "targets"]
 
@@ -81,7 +81,7 @@ class _Build:
         self._transfers = TransferSteps(store, request, self._origins, self._remotes, self._control)
         mounts = RunMounts(store, request, self._origins, self._transfers, store.build_locks, self._control)
         self._runs = RunSteps(store, request, mounts, self._control)
-        self._futures: dict[int, Future[StageResult]] = {}
+        self._results: dict[int, Task[StageResult]] = {}
         self._scopes: dict[int, ast.Scope] = {}
         self._names: dict[int, str] = {}
 
@@ -156,14 +156,14 @@ class _Build:
             self._names[one.stage.index] = one.stage.name or (f"stage-{one.stage.index}" if many else "")
         # Each stage begins after those that it may wait for: with threads for some of them, one always goes on.
         threads = min(len(plan.stages), max(4, os.cpu_count() or 1))
-        with concurrent.futures.ThreadPoolExecutor(threads, "overlaykit-build") as pool:
+        with Tasks(threads, "overlaykit-build") as tasks:
             for one in plan.stages:
-                self._futures[one.stage.index] = pool.submit(failing, self._control, self._stage, one, maker)
-            wait_for(self._control, list(self._futures.values()))
-        return self._futures[plan.target].result()
+                self._results[one.stage.index] = tasks.submit(partial(failing, self._control, self._stage, one, maker))
+            wait_for(self._control, list(self._results.values()))
+        return self._results[plan.target].result()
 
     def _stage_stack(self, index: int) -> Stack:
-        return self._futures[index].result().stack
+        return self._results[index].result().stack
 
     def _stage(self, planned: ast.PlannedStage, maker: LayerMaker) -> StageResult:
         stage = planned.stage
@@ -197,7 +197,7 @@ class _Build:
     def _inherited(self, planned: ast.PlannedStage) -> Inherited:
         match planned.base:
             case ast.StageOrigin(index):
-                return Inherited.stage(self._futures[index].result(), self._request.platform)
+                return Inherited.stage(self._results[index].result(), self._request.platform)
             case ast.ScratchOrigin():
                 return Inherited.scratch(self._request.platform)
         base = self._prepared.base(planned.base)

@@ -8,8 +8,6 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import errors
-from ..image.registry import Options
-from ..store import begin_layer
 from . import dockerfile as ast
 from ._request import load_secret
 from ._scratch import scratch_directory
@@ -66,6 +64,8 @@ class WrittenFile:
     @contextlib.contextmanager
     def tree(self) -> Iterator[Tree]:
         """Show it in a tree of its own."""
+        from ..store import begin_layer
+
         with begin_layer(self._store, None) as working:
             working.tree.write_bytes(self.name, self._data)
             working.tree.chmod(self.name, 0o644)
@@ -114,6 +114,8 @@ class Remotes:
 
         with self._lock:
             if self._downloads is None:
+                from ..image.registry import Options
+
                 options = self._request.registry or Options()
                 self._downloads = Downloads(self._store.content, self._store.build_downloads, options, self._control)
         with reporter.step(_shown(address)) as step:
@@ -145,6 +147,8 @@ class Remotes:
     @contextlib.contextmanager
     def blob(self, name: str, digest: str, modified: int) -> Iterator[Tree]:
         """Show a blob as a file."""
+        from ..store import begin_layer
+
         with begin_layer(self._store, None) as working:
             tree = working.tree
             with self._store.content.open(digest) as file, tree.open(name, "wb") as copy:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..values import value_class
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from ..tree import Tree
     from ._cache import CacheRecord
     from ._config import StageConfig
+    from ._events import Reporter
     from ._inherit import Inherited
     from ._layers import LayerMaker, LayerSource, Stack
     from ._run import RunSteps
@@ -43,7 +43,6 @@ class StageResult:
     foreign: int
 
 
-@dataclass(slots=True)
 class StageBuild:
     """A stage that is being built.
 
@@ -54,26 +53,35 @@ class StageBuild:
     :param salt: goes into all keys: what the whole build depends on.
     """
 
-    name: str
-    planned: ast.PlannedStage
-    instructions: Sequence[ast.Instruction]
-    inherited: Inherited
-    scope: ast.Scope
-    maker: LayerMaker
-    runs: RunSteps
-    transfers: TransferSteps
-    reporter: Any
-    source_of: Callable[[ast.Instruction], str]
-    salt: dict[str, Any]
-    stack: Stack = field(init=False)
-    config: StageConfig = field(init=False)
-    history: list[dict[str, Any]] = field(init=False)
-    _number: int = 1
-
-    def __post_init__(self) -> None:
-        self.stack = self.inherited.stack
-        self.config = self.inherited.config
-        self.history = list(self.inherited.history)
+    def __init__(
+        self,
+        name: str,
+        planned: ast.PlannedStage,
+        instructions: Sequence[ast.Instruction],
+        inherited: Inherited,
+        scope: ast.Scope,
+        maker: LayerMaker,
+        runs: RunSteps,
+        transfers: TransferSteps,
+        reporter: Reporter,
+        source_of: Callable[[ast.Instruction], str],
+        salt: dict[str, Any],
+    ) -> None:
+        self.name = name
+        self.planned = planned
+        self.instructions = instructions
+        self.inherited = inherited
+        self.scope = scope
+        self.maker = maker
+        self.runs = runs
+        self.transfers = transfers
+        self.reporter = reporter
+        self.source_of = source_of
+        self.salt = salt
+        self.stack = inherited.stack
+        self.config = inherited.config
+        self.history = list(inherited.history)
+        self._number = 1
 
     def run(self) -> StageResult:
         """Do it.

@@ -209,7 +209,8 @@ class BuildStore(ContainerStore):
         from ._cache import BuildCache
 
         if self._cache is None:
-            self._cache = BuildCache(self._metadata.read, lambda: self._metadata.write(durable=True))
+            # Not durable: what a power cut takes of it is only done again.
+            self._cache = BuildCache(self._metadata.read, self._metadata.write)
         return self._cache
 
     @property

@@ -10,19 +10,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from ..values import replace
 from . import dockerfile as ast
 from ._sources import Remotes, Source, WrittenFile
 from ._stage import Work
-from .context import (
-    CopyOptions,
-    Ignore,
-    StatCache,
-    check_mode,
-    content_digest,
-    copy_entries,
-    plan_copy,
-    select,
-)
+from .context import Ignore, StatCache, check_mode, content_digest, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +28,7 @@ if TYPE_CHECKING:
     from ._request import BuildRequest
     from ._stage import StageBuild
     from ._store import BuildStore
-    from .context import CopyPlan
+    from .context import CopyOptions, CopyPlan
 
 __all__ = ["TransferSteps"]
 
@@ -103,6 +95,8 @@ class TransferSteps:
         }
 
         def options_in(into: Tree) -> CopyOptions:
+            from .context import CopyOptions
+
             owner = _owner(into, str(one.owner)) if one.owner else None
             return CopyOptions(target, directory or one.parents, owner, owner or (0, 0), mode)
 
@@ -117,6 +111,8 @@ class TransferSteps:
                 self._file(file, into, options, unpack=file.is_remote and isinstance(one, ast.Add) and bool(one.unpack))
 
         def pack(below: Tree, alone: bool) -> _PackedCopy | None:
+            from .context import plan_copy
+
             options = _owned(options_in(below), keep=owned)
             with self._opened(origin) as (tree, _):
                 epoch = self._request.epoch
@@ -138,6 +134,8 @@ class TransferSteps:
         owned: bool,
         stats: StatCache | None,
     ) -> None:
+        from .context import copy_entries
+
         plain = _owned(options, keep=owned)
         if unpack:
             from ._archive import unpacked
@@ -151,10 +149,14 @@ class TransferSteps:
 
     def _archive(self, archive: Tree, into: Tree, options: CopyOptions) -> None:
         """An archive's files keep the owners that it says."""
+        from .context import copy_entries
+
         entries = select(archive, ["."], ignore=Ignore(), exclude=Ignore())
         copy_entries(archive, entries, into, _directory(options), self._control.check)
 
     def _file(self, file: Source, into: Tree, options: CopyOptions, *, unpack: bool) -> None:
+        from .context import copy_entries
+
         with file.tree() as tree:
             if unpack:
                 from ._archive import unpacked
@@ -178,6 +180,8 @@ class TransferSteps:
 
     def copy(self, origin: ast.Origin | None, source: str, into: Tree) -> None:
         """Copy a path of a directory to the same path of an empty tree."""
+        from .context import CopyOptions, copy_entries
+
         with self._opened(origin) as (tree, ignore):
             entries = select(tree, [source], ignore=ignore, exclude=Ignore())
             options = CopyOptions(posixpath.join("/", source), directory=False, owner=(0, 0))
@@ -290,8 +294,8 @@ def _owner(tree: Tree, text: str) -> tuple[int, int]:
 
 
 def _with_owner(options: CopyOptions, owner: tuple[int, int]) -> CopyOptions:
-    return CopyOptions(options.target, options.directory, owner, options.maker, options.mode)
+    return replace(options, owner=owner)
 
 
 def _directory(options: CopyOptions) -> CopyOptions:
-    return CopyOptions(options.target, True, options.owner, options.maker, options.mode)
+    return replace(options, directory=True)

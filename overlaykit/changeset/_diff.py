@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .. import errors
@@ -99,14 +98,16 @@ def write_layer(
     return WrittenLayer(writer.entries, writer.size, plan.skipped)
 
 
-@dataclass(slots=True)
 class _Node:
     """One path that the layer says something about."""
 
-    emit: bool = False
-    status: os.stat_result | None = None
-    whiteouts: list[bytes] = field(default_factory=list)
-    children: dict[bytes, _Node] = field(default_factory=dict)
+    __slots__ = ("children", "emit", "status", "whiteouts")
+
+    def __init__(self, *, emit: bool = False) -> None:
+        self.emit = emit
+        self.status: os.stat_result | None = None
+        self.whiteouts: list[bytes] = []
+        self.children: dict[bytes, _Node] = {}
 
 
 class _Plan:

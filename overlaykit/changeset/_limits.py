@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
 from typing import Final, Self
 
 from .. import errors
@@ -50,17 +49,17 @@ class Limits:
     document: int = 4 * _MIB
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in type(self).__annotations__:
+            value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"the limit {field.name} is {type(value).__name__} and not int")
+                raise TypeError(f"the limit {name} is {type(value).__name__} and not int")
             if value < 0:
-                raise ValueError(f"the limit {field.name} is {value}: a limit is not negative")
+                raise ValueError(f"the limit {name} is {value}: a limit is not negative")
 
     @classmethod
     def none(cls) -> Self:
         """Return limits that nothing reaches, for trusted input; a zstd window is 2 GiB at most all the same."""
-        return cls(**{field.name: sys.maxsize for field in fields(cls)})
+        return cls(**dict.fromkeys(cls.__annotations__, sys.maxsize))
 
     def check(self, limit: str, value: int, what: str) -> None:
         """Refuse what is beyond a limit.

@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ._text import printable, size
@@ -26,7 +26,7 @@ __all__ = ["BuildEvent", "BuildView", "as_json", "build_view", "show_place"]
 _TAIL = 6
 """Lines of a running step's output on a terminal."""
 
-_CODES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_CODES = partial(re.compile, rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 """Escape sequences: colours and movements of a command's own."""
 
 
@@ -121,7 +121,7 @@ class _Lines:
 
 def _text(line: bytes) -> str:
     # What a carriage return writes over is not to be seen.
-    shown = _CODES.sub(b"", line.rstrip(b"\r")).rpartition(b"\r")[2]
+    shown = _CODES().sub(b"", line.rstrip(b"\r")).rpartition(b"\r")[2]
     return printable(shown.decode("utf-8", "replace").expandtabs())
 
 
@@ -198,15 +198,15 @@ class _Json:
         pass
 
 
-@dataclass
 class _Row:
-    name: str
-    began: float
-    ending: str = ""
-    seconds: float = 0.0
-    note: str = ""
-    tail: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    def __init__(self, name: str, began: float) -> None:
+        self.name = name
+        self.began = began
+        self.ending = ""
+        self.seconds = 0.0
+        self.note = ""
+        self.tail: list[str] = []
+        self.warnings: list[str] = []
 
 
 class _Live:

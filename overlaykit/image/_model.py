@@ -6,6 +6,7 @@ media types (image manifest version 2, schema 2) are read alike.
 
 from __future__ import annotations
 
+import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -85,9 +86,7 @@ class Platform:
     @classmethod
     def here(cls) -> Self:
         """Return that of this machine."""
-        import platform
-
-        machine = platform.machine().lower()
+        machine = _machine().lower()
         return cls("linux", _MACHINES.get(machine, machine), _VARIANTS.get(machine, ""))
 
     def accepts(self, other: Platform) -> bool:
@@ -98,6 +97,15 @@ class Platform:
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+def _machine() -> str:
+    # The module platform takes as long to import as all that is asked of it here; it knows what is no Unix.
+    if hasattr(os, "uname"):
+        return os.uname().machine
+    import platform
+
+    return platform.machine()
 
 
 def _platform(told: Document) -> Platform:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..changeset import Limits
-from ..store import keep_layer
 from ._model import OCI_CONFIG, OCI_MANIFEST, Descriptor, ImageConfig, Manifest, chain_ids
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ def add_layer(
     :param below: the diff ids of that layer and those below it.
     :param shown: see :func:`keep_layer`.
     """
+    from ..store import keep_layer
+
     return keep_layer(
         store,
         key,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from typing import TYPE_CHECKING, BinaryIO
 
 from .. import errors
@@ -210,6 +209,8 @@ def _reopening(
         return lambda: _open(path)
     file = source
     if not file.seekable():
+        import tempfile
+
         spool = stack.enter_context(tempfile.TemporaryFile(dir=store.path))  # noqa: SIM115 - closed by the stack
         while piece := file.read(1 << 20):
             with typed(store.path or tempfile.gettempdir()):

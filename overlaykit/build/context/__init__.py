@@ -1,14 +1,22 @@
-"""Files on their way into a layer: what COPY and ADD name, what it is by content, and how it gets there."""
+"""Files on their way into a layer: what COPY and ADD name, what it is by content, and how it gets there.
+
+What copies is imported when something is copied, and not taken from the cache.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from ._content import content_digest
-from ._copy import CopyOptions, copy_entries
 from ._ignore import Ignore
 from ._mode import check_mode
-from ._plan import CopyPlan, plan_copy
 from ._select import Entry, select
 from ._stats import StatCache
+
+if TYPE_CHECKING:
+    from ._copy import CopyOptions, copy_entries
+    from ._plan import CopyPlan, plan_copy
 
 __all__ = [
     "CopyOptions",
@@ -22,3 +30,22 @@ __all__ = [
     "plan_copy",
     "select",
 ]
+
+_LATER = {
+    "CopyOptions": "_copy",
+    "CopyPlan": "_plan",
+    "copy_entries": "_copy",
+    "plan_copy": "_plan",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

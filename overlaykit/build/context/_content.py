@@ -9,7 +9,6 @@ import io
 import os
 import stat
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from ... import errors
@@ -71,6 +70,8 @@ def _read_all(tree: Tree, entries: Iterable[Entry]) -> Iterable[tuple[Entry, Kno
     if len(large) < 2:
         return [_read(tree, entry) for entry in (*small, *large)]
     # Hashing lets go of the interpreter: large files at the same time, small ones meanwhile.
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(_THREADS, "overlaykit-hash") as pool:
         futures = [pool.submit(_read, tree, entry) for entry in large]
         try:

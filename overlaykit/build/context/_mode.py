@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import stat
+from functools import partial
 
 from ... import errors
 
 __all__ = ["changed_mode", "check_mode"]
 
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[ugo]|[rwxXst]*))+)")
-_PART = re.compile(r"([-+=])([ugo]|[rwxXst]*)")
+_CLAUSE = partial(re.compile, r"([ugoa]*)((?:[-+=](?:[ugo]|[rwxXst]*))+)")
+_PART = partial(re.compile, r"([-+=])([ugo]|[rwxXst]*)")
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 _SPECIAL = {"u": stat.S_ISUID, "g": stat.S_ISGID, "o": 0}
 
@@ -36,11 +37,11 @@ def changed_mode(mode: int, text: str) -> int:
     if re.fullmatch(r"[0-7]{1,5}", text) and int(text, 8) <= 0o7777:
         return int(text, 8)
     for clause in text.split(","):
-        found = _CLAUSE.fullmatch(clause)
+        found = _CLAUSE().fullmatch(clause)
         if found is None:
             raise errors.BuildError(f"{text[:40]!r} is no mode: write it as 755 or u=rwX,go=rX")
         who = "ugo" if found[1] in ("", "a") or "a" in found[1] else found[1]
-        for sign, letters in _PART.findall(found[2]):
+        for sign, letters in _PART().findall(found[2]):
             bits = _applied(bits, who, sign, letters, directory=stat.S_ISDIR(mode))
     return bits
 

@@ -6,7 +6,6 @@ import errno
 import os
 import posixpath
 import stat
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -250,7 +249,6 @@ def _listing(tree: Tree, path: str) -> list[tuple[str, os.stat_result]]:
     return sorted(found, key=lambda one: os.fsencode(one[0]))
 
 
-@dataclass(slots=True)
 class _Directory:
     """A directory that is looked at.
 
@@ -260,13 +258,25 @@ class _Directory:
     :param out: whether it is left out, unless something in it is not.
     """
 
-    source: str
-    target: str
-    inside: str
-    ignores: Matched | None
-    excludes: Matched | None
-    above: _Directory | None = None
-    out: bool = False
+    __slots__ = ("above", "excludes", "ignores", "inside", "out", "source", "target")
+
+    def __init__(
+        self,
+        source: str,
+        target: str,
+        inside: str,
+        ignores: Matched | None,
+        excludes: Matched | None,
+        above: _Directory | None = None,
+        out: bool = False,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.inside = inside
+        self.ignores = ignores
+        self.excludes = excludes
+        self.above = above
+        self.out = out
 
     def brought_back(self, tree: Tree) -> Iterator[Entry]:
         """Yield directories that are left out themselves but have something in them that is kept, once."""

@@ -6,7 +6,6 @@ that words are split after variables are expanded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ._glob import PatternError, replaced, trimmed
@@ -36,20 +35,22 @@ class ExpansionError(Exception):
         self.offset = offset
 
 
-@dataclass(slots=True)
 class Expanded:
     """What a word is expanded to.
 
-    :param text: all of it.
-    :param words: its parts between blanks that were not quoted, with where each begins in the source.
-    :param used: the variables that were there.
-    :param missing: the variables that were not, and where they were asked for; without those that have a default.
+    :ivar text: all of it.
+    :ivar words: its parts between blanks that were not quoted, with where each begins in the source.
+    :ivar used: the variables that were there.
+    :ivar missing: the variables that were not, and where they were asked for; without those that have a default.
     """
 
-    text: str = ""
-    words: list[tuple[str, int]] = field(default_factory=list)
-    used: set[str] = field(default_factory=set)
-    missing: dict[str, int] = field(default_factory=dict)
+    __slots__ = ("missing", "text", "used", "words")
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.words: list[tuple[str, int]] = []
+        self.used: set[str] = set()
+        self.missing: dict[str, int] = {}
 
 
 class Expander:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from ... import errors
 from ...image import Platform
+from ...values import replace
 from . import _ast as ast
 from ._expand import Expander, ExpansionError
 from ._scope import PREDEFINED, Scope
@@ -83,7 +83,7 @@ class Globals:
                 Platform.parse(platform)
             except errors.ImageReferenceError as error:
                 raise self._dockerfile.source.error(platform.place, str(error)) from None
-        return dataclasses.replace(stage.base, image=image, platform=platform)
+        return replace(stage.base, image=image, platform=platform)
 
     def scope(self, stage: Stage, *, environment: Mapping[str, str]) -> Scope:
         """Return a stage's variables as they are at its beginning, where its base is no stage.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import _ast as ast
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
-_STAGE = re.compile(r"[a-z][a-z0-9._-]*", re.IGNORECASE)
+_STAGE = partial(re.compile, r"[a-z][a-z0-9._-]*", re.IGNORECASE)
 _NO_TRIGGERS = ("FROM", "MAINTAINER", "ONBUILD")
 _NO_VARIABLES = "variables are not expanded in --from: write FROM $NAME AS ALIAS, and copy from that"
 
@@ -88,7 +88,7 @@ class Reader:
         alias = joiner = None
         if len(words) == 3 and words[1].upper() == "AS":
             _, joiner, alias = words
-            if not _STAGE.fullmatch(alias):
+            if not _STAGE().fullmatch(alias):
                 raise text.error(
                     alias, f"{alias[:40]!r} is no name of a stage: a letter, then letters, digits, . _ or -"
                 )
@@ -256,18 +256,15 @@ class Reader:
         return ast.Maintainer(**text.common, author=text.whole("NAME"))
 
 
-@dataclasses.dataclass
 class _Text:
     """An instruction's text, before it is understood."""
 
-    source: Source
-    logical: Logical
-    keyword: Word
-    text: Word
-    rest: Word
-
-    def __post_init__(self) -> None:
-        self.flags = Flags(self.source, self.rest)
+    def __init__(self, source: Source, logical: Logical, keyword: Word, text: Word, rest: Word) -> None:
+        self.source = source
+        self.logical = logical
+        self.keyword = keyword
+        self.text = text
+        self.flags = Flags(source, rest)
         self.rest = self.flags.rest
 
     @property

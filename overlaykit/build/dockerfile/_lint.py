@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ... import errors
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["lint"]
 
 _RESERVED = ("context", "scratch")
-_SECRET = re.compile(
-    r"(?:_|^)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE
+_SECRET = partial(
+    re.compile,
+    r"(?:_|^)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:_|$)",
+    re.IGNORECASE,
 )
-_NO_SECRET = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
+_NO_SECRET = partial(re.compile, r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
 _ONCE = (ast.Cmd, ast.Entrypoint, ast.Healthcheck)
 #: The whole context is left out where a name is that no pattern can mean.
 _ANYTHING = "overlaykit\0"
@@ -277,7 +280,7 @@ class _Linter:
 
     def _secrets(self, kind: str, names: list[Word]) -> None:
         for name in names:
-            if _SECRET.search(name) and not _NO_SECRET.search(name):
+            if _SECRET().search(name) and not _NO_SECRET().search(name):
                 message = f'Do not use ARG or ENV instructions for sensitive data ({kind} "{name}")'
                 self._find("SecretsUsedInArgOrEnv", name.place, message)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ._directives import TRUTHS
@@ -27,8 +28,8 @@ _OPTIONS = {
 }
 _SAME = {"src": "source", "dst": "target", "destination": "target", "rw": "readwrite", "ro": "readonly"}
 _ALONE = (*_ACCESS, "required")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
-_PLAIN = re.compile(r"[^$'\"\\`]*")
+_SIZE = partial(re.compile, r"(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
+_PLAIN = partial(re.compile, r"[^$'\"\\`]*")
 
 
 def written_mount(source: Source, word: Word) -> WrittenMount:
@@ -50,7 +51,7 @@ def written_mount(source: Source, word: Word) -> WrittenMount:
             origin = value
         options.append((name, value))
     written = WrittenMount(written=word, options=tuple(options), origin=origin)
-    if _PLAIN.fullmatch(word):
+    if _PLAIN().fullmatch(word):
         typed_mount(source, written, lambda word: word)
     return written
 
@@ -138,7 +139,7 @@ class _Told:
     def size(self) -> int:
         """Return ``size`` in bytes."""
         value = self.text("size")
-        found = _SIZE.fullmatch(value[:40]) if value is not None else None
+        found = _SIZE().fullmatch(value[:40]) if value is not None else None
         if value is not None and found is None:
             raise self.fail(f"size is a number of bytes, as 64m or 1g, not {value[:20]!r}", "size")
         return int(float(found[1]) * 1024 ** " kmgtp".index(found[2].lower() or " ")) if found is not None else 0

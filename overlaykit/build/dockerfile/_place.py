@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from ... import errors
+from ...values import value_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +17,9 @@ __all__ = ["Line", "Place", "Source", "Word"]
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@value_class
 class Place:
-    """A place in a Dockerfile.
+    """A place in a Dockerfile; places are in the order of the text.
 
     :param line: counted from 1.
     :param column: counted from 1, in characters.
@@ -27,6 +27,9 @@ class Place:
 
     line: int
     column: int
+
+    def __lt__(self, other: Place) -> bool:
+        return (self.line, self.column) < (other.line, other.column)
 
 
 class Source:

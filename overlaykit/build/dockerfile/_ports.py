@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,7 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ports_of"]
 
-_PORT = re.compile(
+_PORT = partial(
+    re.compile,
     r"(?:(?:(?P<ip>.*):)?(?P<host>[^:]*):)?(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?(?:/(?P<protocol>[^/:]*))?",
     re.DOTALL,
 )
@@ -24,7 +26,7 @@ def ports_of(source: Source, word: Word) -> list[str]:
 
     :raises DockerfileError: it names none.
     """
-    found = _PORT.fullmatch(word)
+    found = _PORT().fullmatch(word)
     if found is None:
         raise source.error(word.place, f"{word[:40]!r} is no port: write it as 80, 53/udp or 8000-8005/tcp")
     protocol = (found["protocol"] or "").lower()

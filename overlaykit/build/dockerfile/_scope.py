@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ...values import replace
 from . import _ast as ast
 from ._expand import Expanded, Expander, ExpansionError
 from ._mount_options import typed_mount
@@ -76,7 +76,7 @@ class Scope:
         return [text for text, _ in self._expanded(word).words]
 
     def _resolve(self, one: ast.Instruction) -> ast.Instruction:
-        change = dataclasses.replace
+        change = replace
         match one:
             case ast.Run():
                 mounts = tuple(
@@ -159,9 +159,9 @@ class Scope:
             made = Expander(self._all, "\\", quotes=False).expand(document.body)
         except ExpansionError as error:
             line = document.place.line + document.body.count("\n", 0, error.offset)
-            raise self._source.error(dataclasses.replace(document.place, line=line), str(error)) from None
+            raise self._source.error(replace(document.place, line=line), str(error)) from None
         self._tell(document.name, dict.fromkeys(made.missing, 0))
-        return dataclasses.replace(document, body=made.text)
+        return replace(document, body=made.text)
 
     def _argument(self, argument: ast.Argument) -> ast.Argument:
         name = str(argument.name)

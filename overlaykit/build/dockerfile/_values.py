@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,10 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = ["check_checksum", "check_mode", "check_owner", "check_signal"]
 
-_OCTAL = re.compile(r"[0-7]{1,5}")
-_SYMBOLS = re.compile(r"[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+(?:,[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+)*")
-_DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}|[0-9a-f]{7,64}")
-_REALTIME = re.compile(r"RT(?:MIN(?:\+\d{1,2})?|MAX(?:-\d{1,2})?)")
+_OCTAL = partial(re.compile, r"[0-7]{1,5}")
+_SYMBOLS = partial(re.compile, r"[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+(?:,[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+)*")
+_DIGEST = partial(re.compile, r"(?:sha256:)?[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}|[0-9a-f]{7,64}")
+_REALTIME = partial(re.compile, r"RT(?:MIN(?:\+\d{1,2})?|MAX(?:-\d{1,2})?)")
 _SIGNALS = {one.name.removeprefix("SIG") for one in signal.Signals}
 _LAST_SIGNAL = 64
 
@@ -26,8 +27,8 @@ def check_mode(source: Source, word: Word | None) -> Word | None:
     """
     if not word:
         return None
-    octal = _OCTAL.fullmatch(word) is not None and int(word, 8) <= 0o7777
-    if not octal and not _SYMBOLS.fullmatch(word):
+    octal = _OCTAL().fullmatch(word) is not None and int(word, 8) <= 0o7777
+    if not octal and not _SYMBOLS().fullmatch(word):
         raise source.error(word.place, f"{word[:30]!r} is no mode: write it as 755 or u=rwX,go=rX")
     return word
 
@@ -51,7 +52,7 @@ def check_checksum(source: Source, word: Word | None) -> Word | None:
     """
     if not word:
         return None
-    if not _DIGEST.fullmatch(word):
+    if not _DIGEST().fullmatch(word):
         raise source.error(word.place, f"{word[:40]!r} is no digest: write sha256: and 64 hexadecimal digits")
     return word
 
@@ -63,6 +64,6 @@ def check_signal(source: Source, word: Word) -> Word:
     """
     text = word.upper().removeprefix("SIG")
     number = word.isascii() and word.isdecimal() and len(word) < 4 and 0 < int(word) <= _LAST_SIGNAL
-    if not number and text not in _SIGNALS and not _REALTIME.fullmatch(text):
+    if not number and text not in _SIGNALS and not _REALTIME().fullmatch(text):
         raise source.error(word.place, f"there is no signal {word[:40]!r}: write it as SIGTERM or 15")
     return word

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from ._expand import SPACES
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["duration", "pairs_of", "quoted_words", "string_list", "words_of"]
 
-_STRING = re.compile(r'[ \t\r\n]*("(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")[ \t\r\n]*')
-_HALF = re.compile("[\ud800-\udfff]")
-_TIME = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_STRING = partial(re.compile, r'[ \t\r\n]*("(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")[ \t\r\n]*')
+_HALF = partial(re.compile, "[\ud800-\udfff]")
+_TIME = partial(re.compile, r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _LONGEST_TIME = 2**63
 
@@ -95,9 +96,9 @@ def string_list(source: Source, rest: Word) -> list[Word] | None:
         return None
     found: list[Word] = []
     at = 1
-    while (match := _STRING.match(rest, at)) is not None:
+    while (match := _STRING().match(rest, at)) is not None:
         # JSON may have half a surrogate pair, text may not (Go puts the same character there).
-        text = _HALF.sub("\ufffd", json.loads(match[1]))
+        text = _HALF().sub("\ufffd", json.loads(match[1]))
         found.append(rest.part(match.start(1) + 1, match.end(1)).with_text(text))
         at = match.end()
         if not rest.startswith(",", at):
@@ -132,7 +133,7 @@ def duration(source: Source, word: Word) -> int:
     :raises DockerfileError: it is none, or one above 0 and below 1 ms.
     """
     total, at = 0.0, 0
-    while (found := _TIME.match(word, at)) is not None:
+    while (found := _TIME().match(word, at)) is not None:
         total += float(found[1]) * _UNITS[found[2]]
         at = found.end()
     if word != "0" and (at < len(word) or not at or total >= _LONGEST_TIME):
