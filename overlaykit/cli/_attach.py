@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ..runtime import Connection
     from ._context import Context
+    from ._parse import CommandParser
 
 __all__ = ["add_detach_keys", "detach_keys", "show_streams"]
 
@@ -18,7 +19,7 @@ _GONE = 137
 """The exit code of a container that was killed together with who knew of it."""
 
 
-def add_detach_keys(parser: argparse.ArgumentParser) -> None:
+def add_detach_keys(parser: CommandParser) -> None:
     """Declare the keys that leave a container."""
     parser.add_argument(
         "--detach-keys",

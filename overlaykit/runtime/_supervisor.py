@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from .. import errors
 from ._clients import Client, parse_request
 from ._control import error_to_json
-from ._freezer import frozen, thaw
+from ._execs import Execs
+from ._freezer import thaw
 from ._ready import READY_SIGNAL
 from ._selected_signals import selected_signals
 from ._signals import parse_signal
 from ._terminal import resize_inside, set_size
-from ._values import Stdio
 
 if TYPE_CHECKING:
     import socket
@@ -65,15 +65,6 @@ class Streams:
     terminal: bool = False
 
 
-@dataclass(slots=True)
-class _Exec:
-    """One more process in the container, and who started it."""
-
-    process: RunningProcess
-    client: Client | None
-    watch: int
-
-
 class Supervisor:
     """Looks after one container.
 
@@ -111,7 +102,6 @@ class Supervisor:
         self._streams = streams
         self._log = log
         self._listener = listener
-        self._exec_spec = exec_spec
         self._stop_signal = stop_signal
         self._stop_timeout = stop_timeout
         self._ready = ready
@@ -122,8 +112,8 @@ class Supervisor:
         self._by_signals = signals
         self._early: list[tuple[Client, dict[str, Any], list[int]]] = []
         self._selector = selectors.DefaultSelector()
+        self._execs = Execs(process, exec_spec, self._selector, self._let_go)
         self._clients: set[Client] = set()
-        self._execs: list[_Exec] = []
         self._deadline: float | None = None
         self._flush_at: float | None = None
         self._input = bytearray()
@@ -174,9 +164,7 @@ class Supervisor:
         for _, _, descriptors in self._early:
             for descriptor in descriptors:
                 os.close(descriptor)
-        for one in self._execs:
-            self._end_exec(one)
-        self._execs.clear()
+        self._execs.close()
         # Who may take long to read comes last.
         for client in sorted(self._clients, key=lambda one: one.lossless):
             if client.role in ("attach", "wait", "stop"):
@@ -356,17 +344,13 @@ class Supervisor:
 
     def _client_gone(self, client: Client) -> None:
         self._clients.discard(client)
-        for one in self._execs:
-            if one.client is client:
-                # Like a foreground run: who is killed leaves nothing behind.
-                one.client = None
-                one.process.kill()
+        self._execs.client_gone(client)
 
     def _hear(self, client: Client, data: bytes, descriptors: list[int]) -> None:
         if client.role == "attach":
             self._guarded(client, lambda: self._hear_attached(client, data), descriptors)
         elif client.role == "exec":
-            self._guarded(client, lambda: self._hear_exec(client, data), descriptors)
+            self._guarded(client, lambda: self._execs.hear(client, data), descriptors)
         else:
             self._guarded(
                 client, lambda: self._request(client, parse_request(data, descriptors), descriptors), descriptors
@@ -423,7 +407,7 @@ class Supervisor:
             client.role = "attach"
             client.send({"terminal": self._streams.terminal, "input": self._streams.input >= 0})
         elif operation == "exec":
-            self._start_exec(client, request, descriptors)
+            self._execs.start(client, request, descriptors)
         elif operation == "tree":
             self._lend_tree(client)
         else:
@@ -453,49 +437,3 @@ class Supervisor:
             client.send({"stubs": self._stubs()}, [root])
         finally:
             os.close(root)
-
-    def _start_exec(self, client: Client, request: Mapping[str, Any], descriptors: list[int]) -> None:
-        if frozen(self._process.pid):
-            raise errors.RunError(
-                "the container is paused: let it go on (overlaykit unpause) before something runs in it"
-            )
-        detached = bool(request.get("detached"))
-        stdio = Stdio(*descriptors[:3]) if len(descriptors) >= 3 else Stdio(-1, -1, -1)
-        spec = self._exec_spec(request["options"], stdio.stdin)
-        process = self._process.exec(spec, stdio)
-        try:
-            one = _Exec(process, None if detached else client, os.pidfd_open(process.pid))
-        except BaseException:
-            process.close()
-            raise
-        self._execs.append(one)
-        self._selector.register(one.watch, selectors.EVENT_READ, lambda _: self._exec_ended(one))
-        client.role = "exec"
-        client.send({"pid": process.pid})
-        if detached:
-            self._let_go(client, {"exit_code": 0})
-
-    def _hear_exec(self, client: Client, data: bytes) -> None:
-        for one in self._execs:
-            if one.client is client:
-                if data[:1] == b"w":
-                    rows, columns = (int(word) for word in data[1:].split())
-                    resize_inside(one.process.pid, rows, columns)
-                elif data[:1] == b"s":
-                    number = parse_signal(data[1:].decode("ascii"))
-                    one.process.kill() if number == signal.SIGKILL else one.process.signal(number)
-
-    def _exec_ended(self, one: _Exec) -> None:
-        self._execs.remove(one)
-        self._end_exec(one)
-
-    def _end_exec(self, one: _Exec) -> None:
-        self._selector.unregister(one.watch)
-        os.close(one.watch)
-        try:
-            message: dict[str, Any] = {"exit_code": one.process.wait()}
-        except errors.RunError as error:
-            message = {"error": error_to_json(error)}
-        one.process.close()
-        if one.client is not None:
-            self._let_go(one.client, message)

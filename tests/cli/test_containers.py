@@ -392,3 +392,70 @@ def test_json_of_what_is_done(boxes: Cli) -> None:
     assert boxes.json("kill", "web") == {"signalled": ["web"]}
     assert boxes.json("wait", "web") == {"exit_codes": {"web": 137}}
     assert json.loads(boxes.run("rm", "-f", "web", "--json").stdout) == {"removed": ["web"]}
+
+
+def test_one_in_the_foreground_is_seen_and_leaves_its_output(boxes: Cli) -> None:
+    script = "echo hello; echo oops >&2; cat; exit 4"
+    ran = boxes.run("run", "-i", "--name", "kept", "box:1", "sh", "-c", script, input="typed\n", expect=4)
+    assert (ran.stdout, ran.stderr) == ("hello\ntyped\n", "oops\n")
+    logs = boxes.run("logs", "kept")
+    assert (logs.stdout, logs.stderr) == (ran.stdout, ran.stderr)
+    assert boxes.run("start", "-a", "-i", "kept", input="again\n", expect=4).stdout == "hello\nagain\n"
+    assert boxes.json("inspect", "kept")["State"]["ExitCode"] == 4
+
+
+@pytest.mark.parametrize("how", [["--rm"], []])
+def test_one_in_the_foreground_is_reached(boxes: Cli, how: list[str]) -> None:
+    with subprocess.Popen(
+        words(
+            boxes,
+            "run",
+            *how,
+            "--name",
+            "fore",
+            "box:1",
+            "sh",
+            "-c",
+            "trap 'exit 8' TERM; while sleep 0.02; do :; done",
+        ),
+        env=boxes.environment,
+        stdin=subprocess.DEVNULL,
+    ) as process:
+        until(lambda: [one["name"] for one in boxes.json("ps", "-f", "status=running")["containers"]] == ["fore"])
+        assert state(boxes, "fore")["supervisor"] == process.pid
+        assert boxes.lines("exec", "fore", "echo", "reached") == ["reached"]
+        assert "sleep 0.02" in boxes.run("top", "fore").stdout
+        waiting = subprocess.Popen(
+            words(boxes, "wait", "fore"), env=boxes.environment, stdout=subprocess.PIPE, text=True
+        )
+        boxes.run("stop", "fore")
+        assert process.wait() == 8
+        assert waiting.communicate()[0] in ("8\n", "")  # it may come too late for one that is gone
+    assert [one["state"]["exit_code"] for one in boxes.json("ps")["containers"]] == ([] if how else [8])
+
+
+def test_a_name_a_pause_and_an_image(boxes: Cli, tmp_path: Path) -> None:
+    boxes.run("run", "-d", "--name", "web", "box:1", "sh", "-c", "echo text > /file; sleep 1000")
+    until(lambda: "A file" in boxes.lines("diff", "web"))
+    boxes.run("cp", "web:/file", str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "text\n"
+    assert boxes.run("rename", "web", "site").stdout == ""
+    boxes.run("cp", str(tmp_path / "file"), "site:/copy")
+    boxes.run("commit", "site", "site:1")
+    assert boxes.run("run", "--rm", "site:1", "cat", "/copy").stdout == "text\n"
+    if os.geteuid() == 0:
+        assert boxes.lines("pause", "site") == ["site"]
+        assert "(Paused)" in boxes.lines("ps")[1]
+        assert boxes.json("inspect", "site")["State"]["Paused"] is True
+        assert [one["name"] for one in boxes.json("ps", "-f", "status=paused")["containers"]] == ["site"]
+        assert "is paused" in boxes.error("exec", "site", "true", code=125)
+        assert boxes.lines("unpause", "site") == ["site"]
+    assert "there is status=" in boxes.error("ps", "-f", "color=red", code=2)
+    assert "one container alone" in boxes.error("start", "-a", "site", "web", code=2)
+
+
+def until(fact: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not fact():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     import argparse
 
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("names", metavar="NAME", nargs="+", help="a running container")
 

@@ -8,11 +8,12 @@ if TYPE_CHECKING:
     import argparse
 
     from .._context import Context
+    from .._parse import CommandParser
 
 __all__ = ["configure", "run"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: CommandParser) -> None:
     """Declare the arguments."""
     parser.add_argument("name", metavar="NAME", help="a container")
     parser.add_argument("new", metavar="NEW", help="what to call it")
