@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import tempfile
 from datetime import timedelta
@@ -35,7 +34,10 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
     config.option.basetemp = place / "base"
     code = yield
     if code == pytest.ExitCode.OK:
-        shutil.rmtree(place)
+        # Imported here: it is among the modules whose assertions pytest rewrites when it has begun.
+        from testkit.rich import remove_all
+
+        remove_all(place)
     else:
         print(f"What the tests made is left in {place}")
     return code

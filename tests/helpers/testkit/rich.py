@@ -32,6 +32,7 @@ __all__ = [
     "fill",
     "load_all",
     "open_to_all",
+    "remove_all",
     "run_as",
     "run_as_nobody",
     "run_in_child",
@@ -80,13 +81,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, place_roots: dict[str,
     path = Path(tempfile.mkdtemp(dir=place_roots.get(request.param, Path("/dev/shm"))))
     path.chmod(0o755)
     yield path
-    if os.geteuid() != 0:
-        # The kernel leaves overlayfs' work directory closed, to its owner too.
-        for directory, names, _ in os.walk(path):
-            for name in names:
-                if not os.path.islink(os.path.join(directory, name)):
-                    os.chmod(os.path.join(directory, name), 0o700)
-    shutil.rmtree(path)
+    remove_all(path)
 
 
 @pytest.fixture
@@ -95,6 +90,21 @@ def reachable() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
     path.chmod(0o755)
     yield path
+    remove_all(path)
+
+
+def remove_all(path: Path) -> None:
+    """Remove a directory and all in it, also what its owner may not look into.
+
+    The kernel leaves the work directory of an overlay closed, to its owner too; and tests make such.
+    """
+    if os.geteuid() != 0:
+        os.chmod(path, 0o700)
+        for directory, names, _ in os.walk(path):
+            for name in names:
+                inside = os.path.join(directory, name)
+                if not os.path.islink(inside):
+                    os.chmod(inside, 0o700)
     shutil.rmtree(path)
 
 
