@@ -46,7 +46,7 @@ class Context:
         options = self.options
         self._check_lasting()
         lacking = enter_for_store(self.store_path, create=create)
-        if lacking is not None:
+        if lacking is not None and not self.output.json:
             self.output.note(lacking)
         try:
             return open_store(

@@ -27,7 +27,13 @@ class Cli:
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("OVERLAYKIT_", "NO_COLOR", "XDG_", "COLUMNS", "PYTHONPATH"))
-        } | {"OVERLAYKIT_STORE": str(store), "TERM": "xterm-256color", "HOME": str(store.parent)}
+        } | {
+            "OVERLAYKIT_STORE": str(store),
+            # What another user in the store means has tests of its own.
+            "OVERLAYKIT_SUBIDS": "no",
+            "TERM": "xterm-256color",
+            "HOME": str(store.parent),
+        }
 
     def run(self, *words: str | bytes, expect: int = 0, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a command and check its exit code; names that are not UTF-8 come out surrogate-escaped."""

@@ -130,9 +130,29 @@ def test_words_that_cannot_be_understood(boxes: Cli) -> None:
     assert "max-size" in boxes.error("run", "-d", "--log-opt", "colour=red", "box:1", code=2)
 
 
-def test_run_rm_in_the_background(boxes: Cli) -> None:
-    [name] = boxes.lines("run", "-d", "--rm", "box:1", "sh", "-c", "sleep 0.3; exit 4")
-    assert boxes.lines("wait", name) == ["4"]
+def _connected(pid: int) -> bool:
+    """Tell whether a process has reached another one's socket."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
+        sockets = {link[8:-1] for link in links if link.startswith("socket:[")}
+        lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+        return any(fields[5] == "03" and fields[6] in sockets for fields in lines)
+    return False
+
+
+def test_run_rm_in_the_background(boxes: Cli, tmp_path: Path) -> None:
+    script = "until [ -e /gate/open ]; do sleep 0.1; done; exit 4"
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    [name] = boxes.lines("run", "-d", "--rm", "-v", f"{gate}:/gate", "box:1", "sh", "-c", script)
+    words = [sys.executable, "-P", "-m", "overlaykit", "wait", name]
+    with subprocess.Popen(words, env=boxes.environment, stdout=subprocess.PIPE, text=True) as waiter:
+        # Once it has ended and is removed, nobody can be told how.
+        while not _connected(waiter.pid):
+            assert waiter.poll() is None
+            time.sleep(0.01)
+        (gate / "open").touch()
+        assert waiter.communicate()[0] == "4\n"
     assert boxes.json("ps") == {"containers": []}
     assert os.listdir(boxes.store / "containers") == []
 

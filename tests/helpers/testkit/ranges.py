@@ -49,7 +49,7 @@ class RangedUser:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
         assert done.returncode == expect, (words, done.returncode, done.stdout, done.stderr)
         return done
