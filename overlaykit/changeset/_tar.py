@@ -168,7 +168,7 @@ class _Batch:
     """The native module's view of one buffer."""
 
     def __init__(self, limits: Limits) -> None:
-        native = load()
+        native = load("images and their layers need it")
         self._ffi, self._lib = native.ffi, native.lib
         self._entries = self._ffi.new("struct ok_tar_entry[]", _ROOM)
         headers = min(limits.header, 1 << 26)

@@ -30,17 +30,19 @@ def available() -> bool:
     return True
 
 
-def load() -> Any:
+def load(need: str = "") -> Any:
     """Return the native module, with ``ffi`` and ``lib``.
 
+    :param need: what needs it whatever the driver, in the third person; ``""`` for what the memory driver does without.
     :raises UnsupportedError: this installation has none.
     """
     try:
         return _module()
     except ImportError as error:
+        what = f", and {need} whatever the driver" if need else ""
+        way = "" if need else ", or use the memory driver"
         raise errors.UnsupportedError(
-            "overlaykit's native module is missing: reinstall overlaykit on Linux with a C compiler, "
-            "or use the memory driver"
+            f"overlaykit's native module is missing{what}: reinstall overlaykit on Linux with a C compiler{way}"
         ) from error
 
 

@@ -7,10 +7,13 @@ import io
 import itertools
 import os
 import stat
+import subprocess
+import sys
 import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
+from testkit.images import make_image, write_layout
 
 from overlaykit.errors import LayerFormatError, NotFoundError
 from overlaykit.explore import Cause, Waste, analyse, group_waste, instruction_text
@@ -20,6 +23,7 @@ from .conftest import archive, link, member, symlink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from overlaykit.explore import Analysis, Entry
     from overlaykit.image import ImageStore
@@ -359,3 +363,24 @@ def test_values_are_frozen() -> None:
     one = Waste("a", 1, 0, 1, Cause.DELETED)
     with pytest.raises(AttributeError):
         one.bytes = 2  # type: ignore[misc]
+
+
+def test_without_the_native_module_no_image_gets_here(tmp_path: Path) -> None:
+    write_layout(tmp_path / "layout", {"image:1": make_image([BASE])})
+    program = (
+        "import sys\n"
+        "sys.modules['overlaykit._native'] = None\n"
+        "from overlaykit import errors, open_store\n"
+        "with open_store(driver='memory') as store:\n"
+        "    try:\n"
+        "        store.load(sys.argv[1])\n"
+        "    except errors.UnsupportedError as error:\n"
+        "        print(error, len(store.images()))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", program, tmp_path / "layout"], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == (
+        "overlaykit's native module is missing, and images and their layers need it whatever the driver: "
+        "reinstall overlaykit on Linux with a C compiler 0\n"
+    )

@@ -8,13 +8,13 @@ import os
 import shutil
 import tarfile
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from testkit.loops import need_root, need_tool
 from testkit.peers import run_tool
+from testkit.sums import Sums
 
 from overlaykit.explore import Cause, analyse
 from overlaykit.image import open_store
@@ -60,54 +60,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run_tool("buildah", *places, "push", "--quiet", "made", f"oci-archive:{place}/image.tar:made:1")
     shutil.rmtree(place / "storage")
     return place / "image.tar"
-
-
-@dataclass
-class Sums:
-    """What a simple reading of the layers gives.
-
-    :ivar files: content by a number of its own: path, size and layer.
-    :ivar names: the number of what is at each path; ``None`` for what has no content.
-    """
-
-    stored: list[int] = field(default_factory=list)
-    files: dict[int, tuple[str, int, int]] = field(default_factory=dict)
-    names: dict[str, int | None] = field(default_factory=dict)
-
-    def hide(self, path: str, *, below: bool = False) -> None:
-        for name in list(self.names):
-            if name.startswith(f"{path}/" if path else "") or (name == path and not below):
-                del self.names[name]
-
-    def layer(self, index: int, archive: tarfile.TarFile) -> None:
-        self.stored.append(0)
-        members = [(member.name.removeprefix("./").rstrip("/"), member) for member in archive]
-        for path, _ in members:
-            directory, _, name = path.rpartition("/")
-            if name == ".wh..wh..opq":
-                self.hide(directory, below=True)
-            elif name.startswith(".wh."):
-                self.hide(f"{directory}/{name[4:]}".lstrip("/"))
-        for path, member in members:
-            if path.rpartition("/")[2].startswith(".wh.") or path in ("", "."):
-                continue
-            if not member.isdir():
-                self.hide(path)
-            if member.isreg():
-                number = len(self.files)
-                self.files[number] = (path, member.size, index)
-                self.names[path] = number
-                self.stored[index] += member.size
-            elif member.islnk():
-                self.names[path] = self.names[member.linkname.removeprefix("./").lstrip("/")]
-            else:
-                self.names[path] = None
-
-    @property
-    def wasted(self) -> set[tuple[str, int, int]]:
-        """Path, bytes and layer of each content without a name."""
-        live = set(self.names.values())
-        return {file for number, file in self.files.items() if number not in live and file[1]}
 
 
 def layers_of(archive: Path) -> Iterator[tarfile.TarFile]:

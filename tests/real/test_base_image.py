@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
-from testkit.bases import BASE, BaseRegistry, base_registry
-
-from overlaykit import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from overlaykit.image import Container, ImageStore
-
-__all__ = ["base_registry"]
 
 pytestmark = pytest.mark.real
 
@@ -26,24 +20,10 @@ int main(void) { volatile double two = 2; printf("%.6f\\n", sqrt(two)); return 7
 """
 
 
-@pytest.fixture(scope="module")
-def stocked(base_registry: BaseRegistry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageStore]:
-    """A store with the base image."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in base_registry.environment.items():
-            patch.setenv(name, value)
-        with open_store(tmp_path_factory.mktemp("base") / "store", durability="none") as store:
-            got = store.pull("ubuntu:20.04")
-            assert got.image.references == (BASE,)
-            assert got.source == f"{base_registry.host}/library/ubuntu"
-            assert store.config("ubuntu:20.04").diff_ids == (base_registry.diff_id,)
-            yield store
-
-
 @pytest.fixture
-def box(stocked: ImageStore) -> Iterator[Container]:
+def box(store: ImageStore) -> Iterator[Container]:
     """A container of it."""
-    with stocked.container("ubuntu:20.04") as one:
+    with store.container("ubuntu:20.04") as one:
         yield one
 
 
@@ -68,31 +48,16 @@ def test_a_virtual_environment_of_python(box: Container) -> None:
     assert done.stdout.startswith("pip ")
 
 
-def _source_of_packages() -> str:
-    """Return the address of this machine's first package source of Debian, ``""`` where it cannot be reached."""
-    words = ["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI)"]
-    lines = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
-    for line in lines:
-        if line.startswith(("http://", "https://")):
-            try:
-                with urllib.request.urlopen(line, timeout=10):
-                    return line
-            except OSError:
-                return ""
-    return ""
-
-
-def test_apt_get_update(box: Container) -> None:
-    """From the sources that the base has, which are Debian's own, where they can be reached; else from a file here."""
-    if not _source_of_packages():
-        (box.tree / "etc/apt/sources.list").write_text("deb [trusted=yes] file:/repository ./\n")
-        (box.tree / "repository").mkdir()
-        (box.tree / "repository/Packages").write_text("")
-    done = box.run(["apt-get", "update"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "Reading package lists" in done.stdout
-    assert "W: " not in done.stderr
-    assert list((box.tree / "var/lib/apt/lists").glob("*Packages*"))
+@pytest.mark.parametrize("apt", ["machine", "here"])
+def test_apt_get_update(store: ImageStore, here: str, machine_sources: str, apt: str) -> None:
+    if apt == "machine" and not machine_sources:
+        pytest.skip("the package sources of this machine cannot be reached")
+    with store.container("ubuntu:20.04" if apt == "machine" else here) as box:
+        done = box.run(["apt-get", "update"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "Reading package lists" in done.stdout
+        assert "W: " not in done.stderr
+        assert list((box.tree / "var/lib/apt/lists").glob("*Packages*"))
 
 
 def test_dpkg_works_on_what_lies_below(box: Container) -> None:

@@ -49,12 +49,10 @@ class BaseRegistry:
 
     :param host: its host and port.
     :param conf: a ``registries.conf`` that says that Docker Hub's images are there.
-    :param diff_id: of the base's only layer.
     """
 
     host: str
     conf: Path
-    diff_id: str
 
     @property
     def environment(self) -> dict[str, str]:
@@ -74,8 +72,8 @@ def make_root_archive(path: Path, packages: Sequence[str] = PACKAGES) -> None:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, env={**os.environ, "SOURCE_DATE_EPOCH": "1600000000"})
 
 
-def make_base_layout(path: Path, archive: Path) -> str:
-    """Write an OCI layout of one image with one layer, and return the layer's diff id."""
+def make_base_layout(path: Path, archive: Path) -> None:
+    """Write an OCI layout of one image with one layer."""
     blobs = path / "blobs/sha256"
     blobs.mkdir(parents=True)
     inflated = hashlib.sha256()
@@ -108,7 +106,6 @@ def make_base_layout(path: Path, archive: Path) -> str:
     named = {**put(manifest, OCI_MANIFEST), "annotations": {"org.opencontainers.image.ref.name": "base"}}
     (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
-    return diff_id
 
 
 def make_busybox_root(root: Path) -> None:
@@ -132,17 +129,25 @@ def mirror_conf(path: Path, host: str) -> Path:
 
 @pytest.fixture(scope="session")
 def base_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BaseRegistry]:
-    """A registry with the base image, made once in a session of tests."""
+    """A registry with the base image, made once in a session of tests.
+
+    Where ``OVERLAYKIT_TEST_BASE`` names a directory, the image is kept there for the next session.
+    """
     need_root()
     work = tmp_path_factory.mktemp("base")
+    kept = os.environ.get("OVERLAYKIT_TEST_BASE")
+    layout = Path(kept) if kept else work / "layout"
     try:
-        make_root_archive(work / "root.tar")
-        diff_id = make_base_layout(work / "layout", work / "root.tar")
-        (work / "root.tar").unlink()
+        if not layout.exists():
+            make_root_archive(work / "root.tar")
+            make_base_layout(work / "made", work / "root.tar")
+            (work / "root.tar").unlink()
+            shutil.move(work / "made", layout)
         with run_registry(work / "registry") as host:
             target = f"docker://{host}/{BASE.partition('/')[2]}"
-            skopeo("copy", "--quiet", "--dest-tls-verify=false", f"oci:{work}/layout:base", target)
-            shutil.rmtree(work / "layout")
-            yield BaseRegistry(host, mirror_conf(work / "registries.conf", host), diff_id)
+            skopeo("copy", "--quiet", "--dest-tls-verify=false", f"oci:{layout}:base", target)
+            if not kept:
+                shutil.rmtree(layout)
+            yield BaseRegistry(host, mirror_conf(work / "registries.conf", host))
     finally:
         shutil.rmtree(work)

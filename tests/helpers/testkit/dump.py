@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,8 +41,11 @@ Dump = Mapping[str, Node]
 """Path to entry; the root is ``"."``."""
 
 
-def dump_directory(root: str | os.PathLike[str]) -> Dump:
-    """Look at a directory of the host with nothing but :mod:`os`."""
+def dump_directory(root: str | os.PathLike[str], paths: Iterable[str] | None = None) -> Dump:
+    """Look at a directory of the host with nothing but :mod:`os`.
+
+    :param paths: what to look at; ``None`` for all of it.
+    """
     top = Path(root)
 
     def walk() -> Iterator[str]:
@@ -56,7 +59,7 @@ def dump_directory(root: str | os.PathLike[str]) -> Dump:
             yield name, os.getxattr(top / path, name, follow_symlinks=False)
 
     return _dump(
-        walk(),
+        walk() if paths is None else iter(paths),
         lambda path: os.lstat(top / path),
         lambda path: (top / path).read_bytes(),
         lambda path: os.readlink(top / path),
@@ -64,8 +67,11 @@ def dump_directory(root: str | os.PathLike[str]) -> Dump:
     )
 
 
-def dump_tree(tree: Tree) -> Dump:
-    """Look at a tree through its own operations."""
+def dump_tree(tree: Tree, paths: Iterable[str] | None = None) -> Dump:
+    """Look at a tree through its own operations.
+
+    :param paths: what to look at; ``None`` for all of it.
+    """
 
     def walk() -> Iterator[str]:
         yield "."
@@ -78,7 +84,7 @@ def dump_tree(tree: Tree) -> Dump:
         for name in tree.listxattr(path, follow_symlinks=False):
             yield name, tree.getxattr(path, name, follow_symlinks=False)
 
-    return _dump(walk(), tree.lstat, tree.read_bytes, tree.readlink, xattrs)
+    return _dump(walk() if paths is None else iter(paths), tree.lstat, tree.read_bytes, tree.readlink, xattrs)
 
 
 def _raise(error: OSError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -17,9 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Containerd", "Podman", "containerd", "podman", "run_tool", "skopeo", "umoci"]
+__all__ = [
+    "Containerd",
+    "Podman",
+    "containerd",
+    "open_podman",
+    "podman",
+    "run_containerd",
+    "run_tool",
+    "skopeo",
+    "umoci",
+]
 
-_SECONDS = 60
+_SECONDS = 600
+"""No measure of what is slow: only a program that hangs takes as long."""
 
 
 def run_tool(*words: str | os.PathLike[str], **environment: str) -> str:
@@ -53,11 +65,14 @@ class Podman:
 
     :param path: for all that it keeps.
     :param run: for what it needs while it runs, of 50 characters at most, which is its own limit.
+    :param driver: how it keeps layers. vfs makes no mounts, which could outlive a test that fails, and copies all of an
+        image for each layer.
     """
 
-    def __init__(self, path: Path, run: str) -> None:
+    def __init__(self, path: Path, run: str, driver: str = "vfs") -> None:
         self._path = path
         self._run = run
+        self._driver = driver
         self._config = path / "containers.conf"
         self._config.write_text(
             '[containers]\nnetns = "none"\ndefault_ulimits = ["nofile=4096:4096"]\n'
@@ -67,8 +82,7 @@ class Podman:
 
     def __call__(self, *words: str | os.PathLike[str]) -> str:
         """Run podman."""
-        # vfs: no mounts, which could outlive a test that fails.
-        places = ["--root", str(self._path / "root"), "--runroot", self._run, "--storage-driver", "vfs"]
+        places = ["--root", str(self._path / "root"), "--runroot", self._run, "--storage-driver", self._driver]
         return run_tool("podman", *places, *words, CONTAINERS_CONF=str(self._config))
 
     def load(self, archive: Path) -> None:
@@ -80,17 +94,31 @@ class Podman:
         [found] = json.loads(self("image", "inspect", name))
         return dict(found)
 
+    def run(self, image: str, *words: str) -> str:
+        """Run a container of an image, without a network, and return what it says."""
+        limits = ["--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"]
+        return self("run", "--rm", "--network", "none", *limits, image, *words)
+
+
+@contextlib.contextmanager
+def open_podman(path: Path, driver: str = "vfs") -> Iterator[Podman]:
+    """Give podman a place of its own while the body runs.
+
+    :param path: a directory, made where it is not there.
+    """
+    need_root()
+    need_tool("podman")
+    need_tool("runc")
+    path.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ok-", dir="/run") as run:
+        yield Podman(path, run, driver)
+
 
 @pytest.fixture
 def podman(tmp_path: Path) -> Iterator[Podman]:
     """Podman with storage of the test's own."""
-    need_root()
-    need_tool("podman")
-    need_tool("runc")
-    path = tmp_path / "podman"
-    path.mkdir()
-    with tempfile.TemporaryDirectory(prefix="ok-", dir="/run") as run:
-        yield Podman(path, run)
+    with open_podman(tmp_path / "podman") as one:
+        yield one
 
 
 class Containerd:
@@ -111,14 +139,31 @@ class Containerd:
         lines = [line.split() for line in self("image", "ls").splitlines()[1:]]
         return {words[0]: words[2] for words in lines}
 
+    @contextlib.contextmanager
+    def mounted(self, name: str, path: Path) -> Iterator[Path]:
+        """Show what overlayfs makes of an image's layers while the body runs.
 
-@pytest.fixture
-def containerd(tmp_path: Path) -> Iterator[Containerd]:
-    """A containerd that ends with the test."""
+        :param path: a directory for the mount.
+        """
+        where = path / "mounted"
+        where.mkdir()
+        self("image", "mount", "--snapshotter", "overlayfs", name, where)
+        try:
+            yield where
+        finally:
+            run_tool("umount", where)
+            self("snapshot", "--snapshotter", "overlayfs", "rm", where)
+
+
+@contextlib.contextmanager
+def run_containerd(path: Path) -> Iterator[Containerd]:
+    """Run a containerd while the body runs.
+
+    :param path: a directory that is made, for all that it keeps.
+    """
     need_root()
     program = need_tool("containerd")
     need_tool("ctr")
-    path = tmp_path / "containerd"
     path.mkdir()
     socket = path / "sock"
     config = path / "config.toml"
@@ -139,3 +184,10 @@ def containerd(tmp_path: Path) -> Iterator[Containerd]:
     finally:
         daemon.terminate()
         daemon.wait(_SECONDS)
+
+
+@pytest.fixture
+def containerd(tmp_path: Path) -> Iterator[Containerd]:
+    """A containerd that ends with the test."""
+    with run_containerd(tmp_path / "containerd") as one:
+        yield one
