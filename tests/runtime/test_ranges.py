@@ -171,6 +171,7 @@ def test_without_a_line_it_says_which_and_how(user_without_ranges: RangedUser, l
     said = user.run("run", "--rm", "-u", "ada", "box:1", "id", expect=125).stderr
     assert said.count("\n") == 1
     assert "/etc/subuid and /etc/subgid have no line for the user nobody" in said
+    assert "one, and so have containers: /etc/subuid and /etc/subgid have no line" in user.run("doctor").stdout
     assert re.search(r"usermod --add-subuids (\d+)-\d+ --add-subgids \1-\d+ nobody", said)
     context = user.home / "context"
     context.mkdir()

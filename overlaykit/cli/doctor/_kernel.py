@@ -31,6 +31,7 @@ def check_kernel() -> Iterator[Check]:
     yield _version()
     yield _overlay()
     yield _user_namespaces()
+    yield _ids()
     yield _mounts()
     yield _descriptors()
 
@@ -88,6 +89,18 @@ def _user_namespaces() -> Check:
             "sysctl kernel.apparmor_restrict_unprivileged_userns=0, as root, or a profile for this program",
         )
     return Check("user namespaces", Status.OK, f"for ordinary users, at most {most or 'as many as they like'}")
+
+
+def _ids() -> Check:
+    from ...linux import missing_ids
+
+    if os.geteuid() == 0:
+        return Check("user ids", Status.OK, "all: this is root")
+    missing = missing_ids()
+    if missing is None:
+        return Check("user ids", Status.OK, "those of /etc/subuid: containers have other users than root")
+    what, _, fix = missing.partition(": ")
+    return Check("user ids", Status.WARN, f"one, and so have containers: {what}", fix)
 
 
 def _mounts() -> Check:
