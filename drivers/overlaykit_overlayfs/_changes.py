@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from overlaykit.linux import ScanFlag
 from overlaykit.tree import Aspect, Change, ChangeKind, HostTree, StrOrBytesPath, change_order, difference
 
 from ._links import names_of, same_file
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,18 +8,17 @@ import stat
 import threading
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from overlaykit import errors, linux
 from overlaykit.driver import Capability, Driver, DriverConfig, Durability, Mount, SnapshotId, Usage
 from overlaykit.values import replace
 
-from ._changes import Comparison, UpperTree, compare_root
 from ._layout import Layers, Layout, boot_id, sync_directory, write_file
 from ._links import LinkIndex, encode_links
-from ._manifest import compare_manifest
 from ._probe import probe, uses_userxattr
 from ._shared import Settings, Shared
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from overlaykit.driver import LayerWriter, Probe
     from overlaykit.tree import Change
 
+    from ._changes import UpperTree
     from ._tree import OverlayTree
 
 __all__ = ["OverlayfsDriver"]
@@ -271,6 +271,8 @@ class OverlayfsDriver(Driver):
                 raise unavailable from cause
 
     def _upper(self, id: str) -> UpperTree:
+        from ._changes import UpperTree
+
         return UpperTree(os.open(self._layout.fs(id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), self._attributes)
 
     def _scan(self, id: str) -> linux.Scan:
@@ -315,6 +317,8 @@ class OverlayfsDriver(Driver):
 
         It is looked at as it was when this was called: what is written to an active one meanwhile may show or not.
         """
+        from ._changes import Comparison, compare_root
+
         scan = self._scan(id)
         token = f".{self._layout.format.token}-"
         with self._upper(id) as upper:
@@ -369,6 +373,8 @@ class OverlayfsDriver(Driver):
             raise errors.SnapshotDamagedError(
                 f"the layer of snapshot {id} is gone; remove the snapshot", filename=self._layout.fs(id)
             ) from error
+        from ._manifest import compare_manifest
+
         difference = compare_manifest(expected, found)
         if difference is not None:
             what, path = difference

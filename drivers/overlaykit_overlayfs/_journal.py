@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ._copying import finish_join, remove
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from overlaykit.tree import HostTree

@@ -11,11 +11,12 @@ import os
 import stat
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from overlaykit import linux
 
 from ._copying import finish_join
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

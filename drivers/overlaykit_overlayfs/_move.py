@@ -10,11 +10,12 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from overlaykit.tree import RenameFlag
 
 from ._copying import copy_directory, remove, set_attributes
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable

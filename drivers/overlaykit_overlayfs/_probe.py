@@ -6,10 +6,11 @@ import errno
 import fcntl
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from overlaykit import linux
 from overlaykit.driver import Capability, Probe
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,6 @@ import os
 import threading
 import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from overlaykit import errors, linux
 from overlaykit.tree import HostTree
@@ -22,6 +21,8 @@ from overlaykit.values import replace, value_class
 from ._journal import Journal
 from ._layout import Layers, Layout
 from ._tree import OverlayTree
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable

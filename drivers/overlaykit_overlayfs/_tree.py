@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from overlaykit.tree import HostTree, RenameFlag, StrOrBytesPath, TreeEntry
 
 from ._links import finish_stuck, join_names
 from ._move import exchange, move_directory, remake_name
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import io

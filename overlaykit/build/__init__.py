@@ -6,9 +6,10 @@ The store is imported with it; the rest when a name is first used.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
 from ._store import BuildStore, open_store
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._cache import BuildCache, CacheRecord

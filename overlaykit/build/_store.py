@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
-
 from ..driver import Durability
 from ..runtime import ContainerStore
 from ..store import open_as
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from typing import BinaryIO
 
     from ..errors import BuildStepError
     from ..image import Collected, Platform

@@ -6,9 +6,10 @@ What opens a store asks for digests; the rest is imported when a layer is read o
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
 from ._digest import check_digest, digest_of, new_hash, split_digest
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._apply import Applied, Restart, apply_layer

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import DriverUnavailableError, NotFoundError, UnknownDriverError
 from ..values import value_class
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ..build import BuildStore

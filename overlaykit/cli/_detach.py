@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ._exit import ExitCode, UsageError
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import argparse

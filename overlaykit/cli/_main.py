@@ -6,13 +6,14 @@ import contextlib
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from ._error import write_error
 from ._exit import ExitCode, UsageError, exit_code
 from ._help import help_text
 from ._table import COMMANDS, find_command
 from ._words import split_words, switched_on
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,11 +8,12 @@ for whatever is not plain.
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 from ..values import field, value_class
 from ._exit import UsageError
 from ._help import GLOBAL_OPTIONS
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import argparse

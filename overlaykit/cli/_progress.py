@@ -6,18 +6,22 @@ import contextlib
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
 
 from ._text import printable, size
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Protocol
 
     from rich.console import RenderableType
     from rich.progress import Progress, TaskID
 
     from ._output import Output
     from ._parse import CommandParser
+else:
+    Protocol = object
 
 __all__ = ["TransferEvent", "add_progress_option", "import_progress", "reading_progress", "transfer_progress"]
 

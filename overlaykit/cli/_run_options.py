@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import posixpath
-from typing import TYPE_CHECKING
 
 from ._exit import UsageError
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import argparse

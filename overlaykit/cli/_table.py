@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from ..values import value_class
 
 __all__ = ["COMMANDS", "Command", "find_command"]
 
 
-class Command(NamedTuple):
+@value_class
+class Command:
     """A command that overlaykit itself brings.
 
     :param name: the word after ``overlaykit``.

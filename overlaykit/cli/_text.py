@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import stat
 import unicodedata
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import datetime

@@ -7,18 +7,21 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from typing import TYPE_CHECKING, TypeVar
 
 from ._writer import FORMATS, Heirs, LayerWriter, hidden_paths
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import TypeVar
 
     from ._writer import FileRun, FileSink, NodeAttributes, NodeKind
 
+    _T = TypeVar("_T")
+
 __all__ = ["HostWriter"]
 
-_T = TypeVar("_T")
 
 _OPEN = 64
 """Descriptors of directories that are kept open."""

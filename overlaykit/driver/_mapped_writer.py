@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from ._tree_writer import TreeWriter
 from ._writer import FORMATS
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ..tree import MappedTree

@@ -6,11 +6,12 @@ import contextlib
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from ._host_writer import HostWriter
 from ._kept_writer import KeptWriter
 from ._writer import LayerWriter, NodeKind
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._writer import FileRun, NodeAttributes

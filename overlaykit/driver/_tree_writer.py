@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from ._writer import FORMATS, Heirs, LayerWriter, hidden_paths
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import io

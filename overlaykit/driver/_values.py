@@ -5,15 +5,22 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NewType
 
 from ..values import field, value_class
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import datetime
     from pathlib import Path
+    from typing import NewType
 
     from ._capability import Capability
+
+    SnapshotId = NewType("SnapshotId", str)
+    """What a driver knows a snapshot by: 1 to 64 characters of ``[0-9a-z]``, never reused, safe as a file name."""
+else:
+    SnapshotId = str
 
 __all__ = [
     "API_VERSION",
@@ -30,9 +37,6 @@ __all__ = [
 
 API_VERSION = 1
 """The version of the driver contract that this overlaykit speaks; :attr:`DriverSpec.api` names a plugin's."""
-
-SnapshotId = NewType("SnapshotId", str)
-"""What a driver knows a snapshot by: 1 to 64 characters of ``[0-9a-z]``, never reused, safe as a file name."""
 
 
 class Durability(enum.StrEnum):

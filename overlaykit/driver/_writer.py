@@ -5,14 +5,17 @@ from __future__ import annotations
 import enum
 import stat
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol
 
 from ..values import value_class
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
-    from typing import Self
+    from typing import Protocol, Self
+else:
+    Protocol = object
 
 __all__ = [
     "FORMATS",

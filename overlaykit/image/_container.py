@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
 from ..driver import SnapshotKind
 from ..values import value_class
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     import datetime
     from collections.abc import Iterator, Mapping
     from types import TracebackType
-    from typing import Self
+    from typing import Any, BinaryIO, Self
 
     from ..driver import SnapshotInfo
     from ..store import Shown, Working

@@ -6,10 +6,11 @@ import contextlib
 import fcntl
 import os
 import threading
-from typing import TYPE_CHECKING
 
 from .. import errors
 from ..store import typed, wait_for
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

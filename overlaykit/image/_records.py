@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING
 
 from .. import errors
 from ..values import value_class
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import sqlite3

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import Self
 
 from .. import errors
 from ..changeset import split_digest
 from ..values import replace, value_class
 
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import Self
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import Self
+
 __all__ = ["Reference"]
 
-_HOST = re.compile(
-    r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
-)
+# Compiled when first used: for most commands one of them is.
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_NAME = rf"{_COMPONENT}(?:/{_COMPONENT})*"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _LONGEST = 255
 
 _HUB = "docker.io"
@@ -57,14 +66,14 @@ class Reference:
         first, slash, remainder = rest.partition("/")
         if slash and ("." in first or ":" in first or first == "localhost" or first.lower() != first):
             registry, path = first, remainder
-            if not _HOST.fullmatch(registry):
+            if not re.fullmatch(_HOST, registry):
                 raise _bad(text, f"{registry!r} is no host")
         else:
             registry, path = _HUB, rest
         name, colon, tag = path.partition(":")
-        if colon and not _TAG.fullmatch(tag):
+        if colon and not re.fullmatch(_TAG, tag):
             raise _bad(text, "a tag has letters, digits, '.', '_' and '-', 128 at most")
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(_NAME, name):
             raise _bad(text, "a name has lower-case letters and digits, with '.', '_', '-' and '/' between")
         if registry == _OLD_HUB:
             registry = _HUB

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import errors
 from ..driver import Durability
@@ -12,10 +11,13 @@ from . import _records
 from ._lock import ImageLock
 from ._records import Image
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from typing import Any, BinaryIO
 
     from ..changeset import Limits
     from ..driver import SnapshotInfo

@@ -7,9 +7,10 @@ Importing this package works everywhere; its functions raise :class:`~overlaykit
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
 from ._lib import available
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._btrfs import create_subvolume, delete_subvolume, is_btrfs, is_subvolume, snapshot_subvolume

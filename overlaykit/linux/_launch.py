@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..values import value_class
 from ._lib import load
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from ..tree import StrOrBytesPath
 
 __all__ = ["LaunchFile", "join", "launch"]
 
 
-class LaunchFile(NamedTuple):
+@value_class
+class LaunchFile:
     """A file that :func:`launch` puts into the place.
 
     :param name: relative to the place, in a directory that is there.

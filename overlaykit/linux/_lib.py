@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import TYPE_CHECKING, Any
 
 from .. import errors
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..tree import StrOrBytesPath
 
 __all__ = ["available", "check", "load"]

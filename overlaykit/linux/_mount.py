@@ -14,12 +14,14 @@ from __future__ import annotations
 import enum
 import errno
 import os
-from typing import TYPE_CHECKING, Any
 
 from ._lib import check, load
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from ..tree import StrOrBytesPath
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..values import value_class
 from ._lib import check, load
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 __all__ = ["IdRange", "enter_user_namespace", "in_user_namespace", "missing_ids", "subordinate_ids"]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ._manager import PluginManager, load_plugins, reset_plugins
 from ._marker import hookimpl
 from ._resolve import load_object
 from ._spec import CommandSpec, StoreInfo
 from ._values import Choice, Origin, PluginProblem, PluginWarning, RegisteredCommand, RegisteredDriver
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._hookspecs import hookspec

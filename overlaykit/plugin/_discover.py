@@ -6,12 +6,13 @@ import os
 import re
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from ..values import value_class
 from ._marker import PROJECT
 from ._usual import usual_plugins
 from ._values import Origin
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import sys
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from ..errors import PluginError
 from ._check import RefusedError, check_commands, check_drivers
@@ -18,6 +17,8 @@ from ._open import check_options, create_driver, run_probe
 from ._registry import DriverRegistry
 from ._resolve import describe
 from ._values import Origin, PluginProblem, RegisteredCommand, RegisteredDriver
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

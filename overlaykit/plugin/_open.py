@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from ..driver import Driver, Probe
 from ..errors import DriverError, DriverOptionError, DriverUnavailableError
 from ._close import close_matches
 from ._resolve import describe, load_object
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

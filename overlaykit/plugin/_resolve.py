@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import re
 from functools import reduce
 
 __all__ = ["describe", "is_object_name", "load_object"]
 
-_OBJECT_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-
 
 def is_object_name(text: object) -> bool:
     """Tell whether ``text`` is a ``"package.module:attribute"``."""
-    return isinstance(text, str) and _OBJECT_NAME.fullmatch(text) is not None
+    if not isinstance(text, str):
+        return False
+    module, _, attribute = text.partition(":")
+    return all(part.isidentifier() for part in (*module.split("."), *attribute.split(".")))
 
 
 def load_object(name: str) -> object:

@@ -6,7 +6,8 @@ What a name needs is imported when it is first used.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._bundle import Bundle

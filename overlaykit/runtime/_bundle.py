@@ -7,13 +7,14 @@ nothing to clean up, whoever is killed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ..values import field, value_class
 from ._values import Limits
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from ._values import FileMount
 

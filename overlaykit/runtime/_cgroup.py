@@ -11,10 +11,11 @@ import errno
 import os
 import time
 import warnings
-from typing import TYPE_CHECKING
 
 from .. import errors
 from ._config import DEVICES
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from typing import TYPE_CHECKING
 
 from .. import errors, linux
 from ._cgroup import ROOT, Cgroup, is_unified
 from ._config import DEVICES
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
 
 from ._cgroup import ROOT, Cgroup, is_unified, sweep
 from ._cgroup2 import UnifiedCgroup
 from ._values import Limits
 
 __all__ = ["GuardedCgroup", "remove_groups"]
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from ._privileges import Privileges
 from ._values import BindMount, FileMount, TmpfsMount
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
     from ._values import Limits, ProcessSpec, RunMount
 

@@ -11,15 +11,16 @@ import array
 import json
 import os
 import socket
-from typing import TYPE_CHECKING, Any, cast
 
 from .. import errors
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self
 
 __all__ = ["LARGEST", "Connection", "error_from_json", "error_to_json", "listen", "receive_with_descriptors"]
 
@@ -99,7 +100,7 @@ class Connection:
         data = self.receive_bytes()
         if not data:
             return None
-        message = cast("dict[str, Any]", json.loads(data))
+        message: dict[str, Any] = json.loads(data)
         if "error" in message:
             raise error_from_json(message["error"])
         return message

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING
 
 from ..values import replace
 from ._cgroup import sweep
 from ._cgroup2 import UnifiedCgroup, limit_files
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..values import field, value_class
@@ -22,8 +21,11 @@ from ._state import ContainerState, Status
 from ._stored_options import run_document
 from ._values import RunOptions, Stdio
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
     from ..image import ContainerInfo, Image
     from ._inside import ProcessInfo

@@ -6,11 +6,12 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .. import errors
 from ._presence import LABEL_DRIVER, LABEL_STATE, state_path
 from ._state import StateDirectory
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

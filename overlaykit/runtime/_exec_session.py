@@ -7,9 +7,10 @@ import select
 import signal
 import subprocess
 import threading
-from typing import TYPE_CHECKING
 
 from .. import errors
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from typing import Self

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from .. import errors, linux
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._runner import Runner

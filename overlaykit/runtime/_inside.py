@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import pwd
 import time
-from dataclasses import dataclass
 
 from .. import errors
+from ..values import value_class
 from ._process import child_of
 
 __all__ = ["ProcessInfo", "first_process", "list_processes", "processes_in"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ProcessInfo:
     """One process of a container; the numbers are those of this machine.
 

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
 
 from .. import errors, linux
 from ._cgroup import ROOT, is_unified
@@ -18,8 +17,11 @@ from ._delegated import delegated_group
 from ._process import ENDING, HostProcess, child_of, kill_children
 from ._seccomp_bpf import compile_seccomp
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from ._bundle import Bundle
     from ._runner import RunningProcess

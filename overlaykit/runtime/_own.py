@@ -14,7 +14,6 @@ import select
 import signal
 import socket
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from .. import errors, linux
 from ._cgroup2 import open_cgroup
@@ -23,6 +22,8 @@ from ._own_errors import explain
 from ._own_plan import bundle_plan, join_plan
 from ._own_protocol import PLAN, STATUS, Kind, Message
 from ._process import HostProcess
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

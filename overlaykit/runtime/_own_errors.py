@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from .. import errors
 from ._own_protocol import Step
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._own_protocol import Message

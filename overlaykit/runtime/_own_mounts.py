@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..values import value_class
 from ._own_protocol import Bind, Mount, Namespace, Operation
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
 
     from ._bundle import Bundle
     from ._own_protocol import PlanWriter

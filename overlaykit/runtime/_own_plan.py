@@ -7,8 +7,6 @@ left out.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ._capabilities import ALL
@@ -17,8 +15,11 @@ from ._own_mounts import add_mounts
 from ._own_protocol import Bind, Namespace, Operation, PlanWriter
 from ._seccomp_bpf import compile_seccomp
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
     from ._bundle import Bundle
     from ._values import ProcessSpec
@@ -59,12 +60,14 @@ _LINKS = (
 _KINDS = {"c": 0o020000, "u": 0o020000, "b": 0o060000, "p": 0o010000}
 
 
-@dataclass(slots=True)
 class Plan:
     """A plan, and the descriptors that the runner inherits with it, as 5 and up."""
 
-    writer: PlanWriter = field(default_factory=PlanWriter)
-    descriptors: list[int] = field(default_factory=list)
+    __slots__ = ("descriptors", "writer")
+
+    def __init__(self) -> None:
+        self.writer = PlanWriter()
+        self.descriptors: list[int] = []
 
     def number(self, descriptor: int) -> int:
         """Return what a descriptor's number is in the runner."""

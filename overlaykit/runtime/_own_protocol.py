@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 import os
 import struct
-from typing import TYPE_CHECKING
 
 from ..values import value_class
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,13 +14,15 @@ import select
 import threading
 import time
 from _socket import SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, socket
-from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ._watched import Watched
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from ..tree import Tree
     from ._runner import RunningProcess

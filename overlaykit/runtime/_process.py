@@ -7,7 +7,8 @@ import os
 import select
 import signal
 import threading
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable

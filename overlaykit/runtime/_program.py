@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import stat
-from typing import TYPE_CHECKING
 
 from .. import errors
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ._capabilities import ALL
@@ -17,8 +16,11 @@ from ._seccomp_data import (
     SUBARCHITECTURES,
 )
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from typing import Any
 
 __all__ = ["default_profile", "seccomp_section"]
 

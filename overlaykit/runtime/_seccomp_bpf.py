@@ -9,12 +9,14 @@ from __future__ import annotations
 import functools
 import json
 import struct
-from typing import TYPE_CHECKING, Any
 
 from ._syscalls import ARCHITECTURES, numbers
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
 __all__ = ["compile_seccomp"]
 

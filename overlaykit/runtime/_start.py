@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any
 
 from .. import errors, linux
 from ..values import replace
@@ -21,9 +20,12 @@ from ._terminal import size_of
 from ._users import find_user
 from ._values import ProcessSpec, RunOptions, Stdio
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
+    from typing import Any
 
     from ..tree import Tree
     from ._runner import Runner, RunningProcess

@@ -14,15 +14,17 @@ import fcntl
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..values import value_class
 from ._times import format_time, parse_time
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from typing import Any
 
 __all__ = ["ContainerState", "StateDirectory", "Status", "start_ticks"]
 

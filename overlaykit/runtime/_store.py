@@ -6,7 +6,6 @@ import contextlib
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
 
 from .. import errors
 from ..driver import Durability
@@ -14,9 +13,12 @@ from ..image import Container, ImageStore
 from ..store import open_as
 from ..values import replace
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
     from ..driver import SnapshotInfo
     from ..image import Image
@@ -370,12 +372,12 @@ class ContainerStore(ImageStore):
     def container(
         self, image: str | Image, name: str | None = None, *, labels: Mapping[str, str] | None = None
     ) -> RunnableContainer:
-        return cast("RunnableContainer", super().container(image, name, labels=self._labelled(labels)))
+        return super().container(image, name, labels=self._labelled(labels))  # type: ignore[return-value]
 
     def create_container(
         self, image: str | Image, name: str | None = None, *, labels: Mapping[str, str] | None = None
     ) -> RunnableContainer:
-        return cast("RunnableContainer", super().create_container(image, name, labels=self._labelled(labels)))
+        return super().create_container(image, name, labels=self._labelled(labels))  # type: ignore[return-value]
 
     @property
     def driver_options(self) -> Mapping[str, str]:
@@ -423,7 +425,7 @@ class ContainerStore(ImageStore):
             return found
 
     def open_container(self, name: str) -> RunnableContainer:
-        return cast("RunnableContainer", super().open_container(name))
+        return super().open_container(name)  # type: ignore[return-value]
 
 
 _LARGEST = 1 << 30

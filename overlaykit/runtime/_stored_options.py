@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ._values import BindMount, FileMount, Limits, RunOptions, TmpfsMount
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from ._detached import DetachedOptions
     from ._values import RunMount

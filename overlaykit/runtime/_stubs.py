@@ -7,14 +7,16 @@ import os
 import posixpath
 import stat
 import threading
-from typing import TYPE_CHECKING, Any
 
 from ._config import MOUNT_POINTS
 from ._values import BindMount, FileMount
 from ._watched import Watched
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from ..tree import Tree
     from ._runner import RunningProcess

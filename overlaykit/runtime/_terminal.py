@@ -9,10 +9,11 @@ import signal
 import struct
 import termios
 import tty
-from typing import TYPE_CHECKING
 
 from .. import linux
 from ._process import child_of
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
 from ..values import field, value_class
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Literal
+
+    Network = Literal["host", "none"]
+else:
+    Network = str
 
 __all__ = [
     "BindMount",
@@ -21,7 +26,6 @@ __all__ = [
     "TmpfsMount",
 ]
 
-Network = Literal["host", "none"]
 """``host``: that of the machine; ``none``: a loopback interface alone."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
 from ._content import ContentStore
 from ._engine import Engine
@@ -14,6 +13,8 @@ from ._locks import wait_for
 from ._open import FORMAT, open_as, open_store
 from ._store import Store
 from ._working import Working
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._diff import LayerDescriptor, Shown

@@ -8,16 +8,18 @@ import io
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from .. import errors
 from ..changeset import digest_of, split_digest
 from ..driver import Durability
 from ._ingest import Blob, Ingest, typed
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO, Final
 
 __all__ = ["ContentStore"]
 
@@ -87,7 +89,7 @@ class ContentStore:
                 return open(path, "rb")
             with self._lock:
                 descriptor = os.dup(self._memory[digest])
-        return cast("BinaryIO", io.BufferedReader(Blob(descriptor), 128 << 10))
+        return io.BufferedReader(Blob(descriptor), 128 << 10)
 
     def read(self, digest: str, limit: int) -> bytes:
         """Return the whole of a small blob, such as a manifest.

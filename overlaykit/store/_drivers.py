@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from typing import TYPE_CHECKING
 
 from .. import errors
 from ..driver import LayerWriter, Usage
 from ..tree import Change, Tree
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from typing import TYPE_CHECKING, NamedTuple
 
 from .. import errors
 from ..driver import SnapshotKind
+from ..values import value_class
 from . import _rows
 from ._content import ContentStore
 from ._names import check_name, list_names, show
 from ._owners import Owners
 from ._recovery import recover
 from ._reserve import Reserve
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 
-class _Reserved(NamedTuple):
+@value_class
+class _Reserved:
     n: int
     parent: Row | None
     info: SnapshotInfo

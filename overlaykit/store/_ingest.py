@@ -7,18 +7,19 @@ import errno
 import io
 import os
 import threading
-from typing import TYPE_CHECKING, Final
 
 from .. import errors
 from ..changeset import check_digest, new_hash
 from ._drivers import storing
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from hashlib import _Hash as Hash
     from pathlib import Path
     from types import TracebackType
-    from typing import Self
+    from typing import Final, Self
 
     from _typeshed import WriteableBuffer
 

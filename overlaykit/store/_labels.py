@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 __all__ = ["LABEL_BLOB", "LABEL_DIFF_ID", "LABEL_MEDIA_TYPE", "Labels"]
 

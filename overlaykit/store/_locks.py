@@ -11,10 +11,11 @@ import fcntl
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
 
 from .. import errors
 from ._metadata import BUSY_SECONDS
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,16 +6,18 @@ import contextlib
 import os
 import sqlite3
 import threading
-from typing import TYPE_CHECKING, Final, TypeGuard
 
 from .. import errors
 from ..driver import Durability
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
+    from typing import Final, TypeGuard
 
 __all__ = ["BUSY_SECONDS", "SCHEMA_VERSION", "Metadata"]
 

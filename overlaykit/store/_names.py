@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import TYPE_CHECKING, cast
 
 from .. import errors
 from ..driver import SnapshotId
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,7 +95,7 @@ def check_labels(labels: Mapping[str, str | None] | None, *, deleting: bool = Fa
 
 def plain_labels(labels: Mapping[str, str] | None) -> dict[str, str]:
     """Return a copy of labels that are set, not updated; see :func:`check_labels`."""
-    return cast("dict[str, str]", check_labels(labels))
+    return check_labels(labels)  # type: ignore[return-value]
 
 
 def new_id() -> SnapshotId:

@@ -9,7 +9,6 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
 
 from .. import errors
 from ..driver import Capability, DriverConfig, Durability
@@ -23,14 +22,18 @@ from ._names import show
 from ._store import Store
 from ._trees import TreeRegistry
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Final, TypeVar
 
     from ..plugin import Choice, PluginManager
 
+    _S = TypeVar("_S", bound=Store)
+
 __all__ = ["FORMAT", "open_as", "open_store"]
 
-_S = TypeVar("_S", bound=Store)
 
 FORMAT: Final = 1
 """The format of store directories that this overlaykit writes."""

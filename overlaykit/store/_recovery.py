@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import TYPE_CHECKING
 
 from . import _rows
 from ._locks import FileLock
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from pathlib import Path

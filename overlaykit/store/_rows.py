@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime
 import sqlite3
 import time
-from typing import TYPE_CHECKING, Final
 
 from ..driver import SnapshotId, SnapshotInfo, SnapshotKind, Usage
 from ..values import value_class
 from ._labels import Labels
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import EllipsisType
+    from typing import Final
 
 __all__ = ["COMMITTING", "PREPARING", "READY", "Filter", "Row", "now"]
 

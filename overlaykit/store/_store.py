@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from typing import TYPE_CHECKING
 
 from .. import errors
 from ..driver import SnapshotKind, Usage
@@ -13,6 +12,8 @@ from ..plugin import StoreInfo
 from . import _rows
 from ._names import check_labels, check_name, new_id, plain_labels, show
 from ._working import Working
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -8,12 +8,13 @@ import functools
 import threading
 import types
 import weakref
-from typing import TYPE_CHECKING
 
 from .. import errors
 from ..values import value_class
 from ._locks import FileLock
 from ._names import show
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

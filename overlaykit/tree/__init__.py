@@ -6,11 +6,12 @@ What needs more than the standard library's lightest modules is imported when it
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
 from ._change import Aspect, Change, ChangeKind, change_order
 from ._entry import TreeEntry
 from ._tree import RenameFlag, StrOrBytesPath, Tree
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._compare import LinkGroups, Unchanged, compare, difference, same_content, tree_digest

@@ -6,9 +6,10 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ._change import Aspect, Change, ChangeKind
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import io

@@ -7,15 +7,17 @@ import functools
 import io
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .. import errors
+from ..values import value_class
 from ._entry import TreeEntry
 from ._operations import from_root, rmtree
 from ._tree import RenameFlag, StrOrBytesPath, Tree
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any, NoReturn
 
 __all__ = ["HostTree"]
 
@@ -31,7 +33,8 @@ _SMALL = 1 << 16
 """Files below this size are read in one call of the native module."""
 
 
-class _Native(NamedTuple):
+@value_class
+class _Native:
     """What of the native module every operation needs, looked up once."""
 
     lib: Any
@@ -44,9 +47,8 @@ class _Native(NamedTuple):
 def _native() -> _Native:
     from ..linux._lib import load
 
-    module = load()
-    ffi = module.ffi
-    return _Native(module.lib, ffi, ffi.typeof("int64_t[16]"), ffi.new_allocator(should_clear_after_alloc=False))
+    ffi = load().ffi
+    return _Native(load().lib, ffi, ffi.typeof("int64_t[16]"), ffi.new_allocator(should_clear_after_alloc=False))
 
 
 class HostTree(Tree):

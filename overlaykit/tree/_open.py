@@ -5,10 +5,15 @@ from __future__ import annotations
 import functools
 import io
 import os
-from typing import TYPE_CHECKING, Protocol, cast
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from ._tree import StrOrBytesPath
+else:
+    Protocol = object
 
 __all__ = ["open_file", "open_flags"]
 
@@ -77,7 +82,7 @@ def open_file(
             return buffered
         text = io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline, line_buffering=buffering == 1)
         result = text
-        cast("object", text).mode = mode  # type: ignore[attr-defined]
+        text.mode = mode  # type: ignore[misc]
     except BaseException:
         result.close()
         raise

@@ -7,27 +7,30 @@ import errno
 import os
 import stat as stat_module
 from abc import ABC, abstractmethod
-from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
 from .. import errors
 from ._open import open_file
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import io
     from collections.abc import Iterator
     from pathlib import PurePath
     from types import TracebackType
-    from typing import Self
+    from typing import IO, Any, Literal, Self, overload
 
     from ._entry import TreeEntry
     from ._path import TreePath
+
+    TextMode = Literal["r", "w", "a", "x", "r+", "w+", "a+", "x+"]
+else:
+    TextMode = str
 
 __all__ = ["RenameFlag", "StrOrBytesPath", "Tree"]
 
 StrOrBytesPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 """What every path parameter takes."""
-
-TextMode = Literal["r", "w", "a", "x", "r+", "w+", "a+", "x+"]
 
 
 class RenameFlag(enum.IntFlag):
@@ -208,42 +211,45 @@ class Tree(ABC):
             capability="host-path",
         )
 
-    @overload
-    def open(
-        self,
-        path: StrOrBytesPath,
-        mode: TextMode = "r",
-        buffering: int = -1,
-        encoding: str | None = None,
-        errors: str | None = None,
-        newline: str | None = None,
-        *,
-        permissions: int = 0o666,
-    ) -> io.TextIOWrapper: ...
-    @overload
-    def open(
-        self,
-        path: StrOrBytesPath,
-        mode: Literal["rb"],
-        buffering: int = -1,
-        encoding: None = None,
-        errors: None = None,
-        newline: None = None,
-        *,
-        permissions: int = 0o666,
-    ) -> io.BufferedReader: ...
-    @overload
-    def open(
-        self,
-        path: StrOrBytesPath,
-        mode: str,
-        buffering: int = -1,
-        encoding: str | None = None,
-        errors: str | None = None,
-        newline: str | None = None,
-        *,
-        permissions: int = 0o666,
-    ) -> IO[Any]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def open(
+            self,
+            path: StrOrBytesPath,
+            mode: TextMode = "r",
+            buffering: int = -1,
+            encoding: str | None = None,
+            errors: str | None = None,
+            newline: str | None = None,
+            *,
+            permissions: int = 0o666,
+        ) -> io.TextIOWrapper: ...
+        @overload
+        def open(
+            self,
+            path: StrOrBytesPath,
+            mode: Literal["rb"],
+            buffering: int = -1,
+            encoding: None = None,
+            errors: None = None,
+            newline: None = None,
+            *,
+            permissions: int = 0o666,
+        ) -> io.BufferedReader: ...
+        @overload
+        def open(
+            self,
+            path: StrOrBytesPath,
+            mode: str,
+            buffering: int = -1,
+            encoding: str | None = None,
+            errors: str | None = None,
+            newline: str | None = None,
+            *,
+            permissions: int = 0o666,
+        ) -> IO[Any]: ...
+
     def open(
         self,
         path: StrOrBytesPath,

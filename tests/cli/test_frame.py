@@ -11,6 +11,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from testkit.boxes import busybox_layout
+from testkit.loops import need_tool
 
 import overlaykit
 from overlaykit import errors
@@ -60,7 +62,8 @@ def test_version_and_help_import_nothing_heavy(word: str) -> None:
     modules = imported_by(word)
     assert not modules & HEAVY
     assert {name for name in modules if name.startswith("overlaykit.") and not name.startswith("overlaykit.cli")} <= {
-        "overlaykit.errors"
+        "overlaykit.errors",
+        "overlaykit.values",
     }
 
 
@@ -80,6 +83,52 @@ def test_import_overlaykit_imports_nothing_heavy() -> None:
     modules = set(ran.stdout.split())
     assert not modules & HEAVY
     assert {name for name in modules if name.startswith("overlaykit")} == {"overlaykit"}
+
+
+#: What a command that finds a store and starts a container does without: each takes a millisecond or more to import.
+NOT_ON_THE_WAY = {
+    "argparse",
+    "dataclasses",
+    "gettext",
+    "hashlib",
+    "importlib.metadata",
+    "inspect",
+    "locale",
+    "logging",
+    "pluggy",
+    "psutil",
+    "rich",
+    "subprocess",
+    "tempfile",
+    "typing",
+    "urllib3",
+    "email",
+    "zlib",
+}
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("runtime", ["crun", "own"])
+def test_a_container_is_started_without_what_is_slow_to_import(cli: Cli, tmp_path: Path, runtime: str) -> None:
+    if runtime == "crun":
+        need_tool("crun")
+    cli.run("load", str(busybox_layout(tmp_path / "layout", {})))
+    assert (
+        not after("run", "--rm", "--network", "none", "--runtime", runtime, "box:1", "true", cli=cli) & NOT_ON_THE_WAY
+    )
+    assert not after("images", cli=cli) & NOT_ON_THE_WAY
+
+
+def after(*words: str, cli: Cli) -> set[str]:
+    """Return what a command imports that was not there when the interpreter had started."""
+    program = (
+        "import sys; before = set(sys.modules); from overlaykit.cli import main\n"
+        f"assert main({list(words)!r}) == 0; print(*set(sys.modules) - before, file=sys.stderr)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", program], env=cli.environment, capture_output=True, text=True, check=True
+    )
+    return set(ran.stderr.split())
 
 
 def test_version(cli: Cli) -> None:

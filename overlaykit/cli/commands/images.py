@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .._image import as_json, short
 from .._text import age, size
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import argparse

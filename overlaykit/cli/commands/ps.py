@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .._containers import command_text, state_json, status_text
 from .._exit import UsageError
 from .._image import container_json, short
 from .._text import age, size
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import argparse

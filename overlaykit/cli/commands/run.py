@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .._detach import add_detached_options, run_kept, start_detached
 from .._error import write_error
 from .._progress import add_progress_option
 from .._registry import add_mirror_option, add_registry_options
 from .._run_options import add_run_options, labels, run_options
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import argparse
