@@ -23,3 +23,11 @@ struct ok_scan {
 /* attributes: "trusted.overlay." or "user.overlay.", what overlayfs' own attributes begin with. */
 int ok_scan(int directory, const char *attributes, struct ok_scan *scan, char *where, size_t where_size);
 void ok_scan_free(struct ok_scan *scan);
+
+/*
+ * List one directory below another, whatever is mounted there, with the attributes of what is in it, links not followed: names in
+ * the order of their bytes. Each record has OK_LIST_FIELDS: mode, nlink, uid, gid, rdev, atime, dev, ino, size, mtime and ctime, times
+ * in nanoseconds. -ENOENT: something went meanwhile.
+ */
+#define OK_LIST_FIELDS 11
+int ok_list(int directory, const char *path, struct ok_scan *list);

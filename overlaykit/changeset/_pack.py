@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
+    from ..linux import FileStatus
     from ._compress import CompressedWriter
 
 __all__ = ["FilePacker"]
@@ -65,7 +66,7 @@ class FilePacker:
         owner: tuple[int, int],
         mtime: int,
         source: bytes,
-        status: os.stat_result,
+        status: os.stat_result | FileStatus,
         *,
         follow: bool = False,
     ) -> None:

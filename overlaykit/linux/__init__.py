@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._devices import guard_devices
     from ._differ import Difference, DifferenceFlag, differ
     from ._launch import LaunchFile, join, launch
+    from ._list import FileStatus, list_directory
     from ._mount import (
         MAX_LOWERS,
         MountMethod,
@@ -55,6 +56,7 @@ __all__ = [
     "CopyResult",
     "Difference",
     "DifferenceFlag",
+    "FileStatus",
     "IdRange",
     "LaunchFile",
     "MountMethod",
@@ -79,6 +81,7 @@ __all__ = [
     "is_subvolume",
     "join",
     "launch",
+    "list_directory",
     "missing_ids",
     "open_runner",
     "openat2",
@@ -101,10 +104,12 @@ _LATER = {
     "CopyResult": "_copy",
     "Difference": "_differ",
     "DifferenceFlag": "_differ",
+    "FileStatus": "_list",
     "IdRange": "_userns",
     "LaunchFile": "_launch",
     "join": "_launch",
     "launch": "_launch",
+    "list_directory": "_list",
     "MAX_LOWERS": "_mount",
     "MountMethod": "_mount",
     "RESOLVE_BENEATH": "_open",

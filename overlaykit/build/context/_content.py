@@ -40,25 +40,27 @@ def content_digest(
     :param stats: what is known of the files of a directory of this machine.
     :raises BuildError: a file changed while it was read, or may not be read.
     """
-    files = [entry for group in entries for entry in group if stat.S_ISREG(entry.status.st_mode)]
     found: dict[int, Known] = {}
     missing = []
-    for entry in files:
-        known = None if stats is None else stats.find(entry.status)
-        if known is None:
-            missing.append(entry)
-        else:
-            found[id(entry)] = known
+    for group in entries:
+        for entry in group:
+            if stat.S_ISREG(entry.status.st_mode):
+                known = None if stats is None else stats.find(entry.status)
+                if known is None:
+                    missing.append(entry)
+                else:
+                    found[id(entry)] = known
     for entry, known, begun in _read_all(tree, missing):
         found[id(entry)] = known
         if stats is not None:
             stats.note(entry.status, known, begun)
     digest = hashlib.sha256()
     for group in entries:
-        digest.update(b"\0source\n")
         links: dict[tuple[int, int], int] = {}
-        for index, entry in enumerate(group):
-            digest.update(_line(tree, entry, found.get(id(entry)), links, index, owners=owners))
+        lines = [
+            _line(tree, entry, found.get(id(entry)), links, index, owners=owners) for index, entry in enumerate(group)
+        ]
+        digest.update(b"\0source\n" + b"".join(lines))
     return "sha256:" + digest.hexdigest()
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ...tree import Tree
     from ._select import Entry
-    from ._stats import StatCache
+    from ._stats import StatCache, Status
 
 __all__ = ["CopyOptions", "copy_entries"]
 
@@ -79,7 +79,7 @@ class _Copy:
         # Whose something new is in a directory: of one, it is so of all.
         self._given: dict[str, tuple[int, int]] = {}
         self._links: dict[tuple[int, int], str] = {}
-        self._times: list[tuple[str, os.stat_result]] = []
+        self._times: list[tuple[str, Status]] = []
 
     def run(self, entries: Sequence[Sequence[Entry]]) -> None:
         for group in entries:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import posixpath
 import stat
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -193,7 +192,7 @@ class _Plan:
             if not self._target:
                 raise _NotPlainError
             return self._target
-        return posixpath.join(self._target, entry.target).strip("/")
+        return f"{self._target}/{entry.target}".strip("/")
 
     # -- directories ---------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,12 @@ import struct
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ...linux import FileStatus
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    Status = os.stat_result | FileStatus
 
 __all__ = ["NOTHING", "Known", "StatCache"]
 
@@ -19,7 +23,8 @@ NOTHING: Final = bytes(32)
 
 _MAGIC: Final = b"OKSTAT1\n"
 _KEY: Final = struct.Struct("=QQqqq")
-_SIZE: Final = _KEY.size + 64
+_ENTRY: Final = struct.Struct(f"{_KEY.size}s64s")
+_SIZE: Final = _ENTRY.size
 _MOST: Final = 1 << 18
 _FINE: Final = 100_000_000
 _COARSE: Final = 2_000_000_000
@@ -54,7 +59,7 @@ class StatCache:
         self._fresh: dict[bytes, bytes] = {}
         self._changed = False
 
-    def find(self, status: os.stat_result) -> Known | None:
+    def find(self, status: Status) -> Known | None:
         """Return what is known of a file."""
         key = _key(status)
         value = self._fresh.get(key) or self._stored.get(key)
@@ -64,7 +69,7 @@ class StatCache:
             self._used[key] = value
         return Known(value[:32], value[32:])
 
-    def note(self, status: os.stat_result, known: Known, begun: int) -> None:
+    def note(self, status: Status, known: Known, begun: int) -> None:
         """Remember what a file has in it.
 
         :param status: as it was before and after it was read.
@@ -109,7 +114,9 @@ class StatCache:
             raise
 
 
-def _key(status: os.stat_result) -> bytes:
+def _key(status: Status) -> bytes:
+    if isinstance(status, FileStatus):
+        return _KEY.pack(*status[-5:])
     # Device and inode as the kernel has them: 64 bits, in whatever sign they come.
     return _KEY.pack(
         status.st_dev & (1 << 64) - 1,
@@ -129,5 +136,4 @@ def _load(path: Path) -> dict[bytes, bytes]:
     body = data[40:]
     if data[:8] != _MAGIC or len(body) % _SIZE or hashlib.sha256(body).digest() != data[8:40]:
         return {}
-    split = _KEY.size
-    return {body[at : at + split]: body[at + split : at + _SIZE] for at in range(0, len(body), _SIZE)}
+    return dict(_ENTRY.iter_unpack(body))
