@@ -117,7 +117,11 @@ class InodeFile(io.RawIOBase):
 
     def _node(self) -> File:
         """Return the inode to be read, as the snapshot has it now. In a bracket."""
-        node = self._inodes.node(self._ino)
+        try:
+            node = self._inodes.node(self._ino)
+        except KeyError:
+            # Only what several processes show knows of names that went elsewhere: as on NFS.
+            raise _error(getattr(errno, "ESTALE", errno.ENOENT)) from None
         assert isinstance(node, File)
         return node
 

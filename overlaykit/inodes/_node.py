@@ -118,6 +118,12 @@ class Directory(Node):
         self.nlink = 2
         self.entries: MutableMapping[str, int] = {}
 
+    def copy(self) -> Self:
+        """Return a copy to be changed; its entries are the same object, unless a subclass copies them too."""
+        twin = super().copy()
+        twin.entries = self.entries
+        return twin
+
     @property
     def size(self) -> int:
         return BLOCK

@@ -35,7 +35,7 @@ def rename(inodes: Inodes, src: StrOrBytesPath, dst: StrOrBytesPath, flags: Rena
         raise failure(code, src, dst)
     moved, replaced = source.node, target.node
     assert moved is not None
-    if moved is replaced:
+    if replaced is not None and moved.ino == replaced.ino:
         return
     code = _misfit(moved, replaced, flags)
     if code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from testkit import syscalls
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MakeFilesystem", "need_root", "need_tool"]
+__all__ = ["MakeFilesystem", "filesystems", "need_root", "need_tool"]
 
 MakeFilesystem = Callable[..., Path]
 """``make(kind, size="400M", options="")``: a new, empty, mounted ``ext4``, ``xfs``, ``btrfs`` or ``tmpfs``."""
@@ -91,6 +92,13 @@ def btrfs(make_filesystem: MakeFilesystem) -> Path:
 
 
 def _maker(directory: Path) -> Iterator[MakeFilesystem]:
+    with filesystems(directory) as make:
+        yield make
+
+
+@contextlib.contextmanager
+def filesystems(directory: Path) -> Iterator[MakeFilesystem]:
+    """Make file systems below a directory, unmounted at the end; in a mount namespace of the caller's own."""
     mounted: list[Path] = []
 
     def make(kind: str, size: str | None = None, options: str = "") -> Path:
