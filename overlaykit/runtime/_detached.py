@@ -24,7 +24,7 @@ from ._values import RunOptions, Stdio
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from ..image import ContainerInfo, Image
@@ -274,7 +274,9 @@ class DetachedContainer:
         """Stop it, if it runs, and start it as before; see :meth:`stop` and :meth:`start`."""
         if self.status.running:
             self.stop(timeout)
-        self.start(driver_options=driver_options)
+            self._patiently(lambda: self.start(driver_options=driver_options))
+        else:
+            self.start(driver_options=driver_options)
 
     def remove(self, *, force: bool = False) -> None:
         """Remove it, with what is known of it.
@@ -282,7 +284,7 @@ class DetachedContainer:
         :param force: kill it first, if it runs.
         :raises LayerInUseError: it runs, or its tree is open.
         """
-        directory = self._directory()
+        directory, ended = self._directory(), False
         if directory is not None and directory.read().running:
             if not force:
                 raise errors.LayerInUseError(
@@ -290,27 +292,25 @@ class DetachedContainer:
                     "(overlaykit rm -f)",
                     users=[self.name],
                 )
+            ended = True
             with contextlib.suppress(errors.RunError):
                 self.stop(0, signal=signal.SIGKILL)
-        self._remove(patient=force and directory is not None)
+        if ended:
+            with contextlib.suppress(errors.NotFoundError):  # it was to be removed at its end
+                self._patiently(lambda: self._store.remove_container(self.name))
+        else:
+            self._store.remove_container(self.name)
         if directory is not None:
             directory.remove()
         sweep(self._store)
 
-    def _remove(self, *, patient: bool) -> None:
-        """Remove what runs no more.
-
-        :param patient: who ran it may be about to let go of it, or to remove it.
-        """
-        end = time.monotonic() + (_PATIENCE if patient else 0.0)
+    def _patiently(self, act: Callable[[], object]) -> None:
+        """Do something with a container that has just been ended, and that who ran it is about to let go of."""
+        end = time.monotonic() + _PATIENCE
         while True:
             try:
-                self._store.remove_container(self.name)
+                act()
                 return
-            except errors.NotFoundError:
-                if patient:
-                    return
-                raise
             except errors.LayerInUseError:
                 if time.monotonic() >= end:
                     raise

@@ -424,6 +424,13 @@ class ContainerStore(ImageStore):
                 found = self._presences[path] = Presence(path, kept=kept, over=over)
             return found
 
+    def cleanup(self) -> None:
+        from ._detached_store import sweep
+
+        super().cleanup()
+        if self.path is not None:
+            sweep(self)
+
     def open_container(self, name: str) -> RunnableContainer:
         return super().open_container(name)  # type: ignore[return-value]
 
