@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from testkit.bases import base_registry
 
 if TYPE_CHECKING:
     from testkit.bases import BaseRegistry
     from testkit.ranges import RangedUser
-
-__all__ = ["base_registry"]
 
 pytestmark = pytest.mark.real
 
