@@ -55,7 +55,8 @@ def container(root: Path, layout: Path, driver: str = "auto") -> Iterator[Runnab
         store.load(layout)
         with store.container("box:1") as box:
             yield box
-        assert os.listdir(root / "store" / "run") == []
+        place = root / "store" / "run"
+        assert not place.exists() or os.listdir(place) == []  # a test that skips runs nothing
 
 
 @pytest.fixture(params=RUNTIMES)
