@@ -195,7 +195,8 @@ class Supervisor:
             deadlines.append(time.monotonic() + _LOOK)
         timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
         for key, events in self._selector.select(timeout):
-            if key.fileobj in self._selector.get_map():  # what came before may have closed it
+            # What came before may have closed it, and something new may have its number.
+            if self._selector.get_map().get(key.fd) is key:
                 key.data(events)
         now = time.monotonic()
         if self._deadline is not None and now >= self._deadline:

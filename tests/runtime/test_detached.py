@@ -21,6 +21,7 @@ from overlaykit.runtime import (
     LogLimits,
     RunOptions,
     Status,
+    Stdio,
     container_states,
     open_store,
     run_detached,
@@ -320,6 +321,23 @@ def test_exec_with_signals_and_limits(store: ContainerStore, name: str) -> None:
         time.sleep(0.3)
         session.signal(signal.SIGUSR1)
         assert session.wait(20) == 8
+
+
+def test_an_exec_ends_while_who_asked_for_it_goes(store: ContainerStore) -> None:
+    """Both come to the supervisor at once: the first one closes what the second one is about."""
+    box = run_detached(store, "box:1", "web", shell("sleep 1000"), detached=DetachedOptions(runtime="own"))
+    for _ in range(5):
+        mark = f"10{time.monotonic_ns()}"
+        session = box.start_exec(["sleep", mark], stdio=Stdio(-1, -1, -1))
+        os.kill(box.status.supervisor, signal.SIGSTOP)
+        try:
+            for pid in processes_with(mark):
+                os.kill(pid, signal.SIGKILL)
+                # What waits for it has ended too, and waits for the supervisor.
+            session._connection.close()
+        finally:
+            os.kill(box.status.supervisor, signal.SIGCONT)
+        assert box.exec(["true"]).returncode == 0
 
 
 def test_exec_as_another_user(store: ContainerStore) -> None:
