@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from ._events import Reporter, Step
     from ._request import BuildRequest
 
-__all__ = ["Base", "Bases"]
+__all__ = ["LAYOUT_SCHEME", "Base", "Bases"]
+
+LAYOUT_SCHEME = "oci-layout://"
+"""What a named context that is an image of a directory begins with."""
 
 
 @value_class
@@ -67,6 +70,7 @@ class Bases:
     def find(self, reference: str, platform: str = "") -> Base:
         """Return an image.
 
+        :param reference: its name, or ``oci-layout://DIRECTORY[:TAG][@DIGEST]``.
         :param platform: which one; ``""`` for the one that is built for.
         :raises NotFoundError: it is not here, and was not to be pulled; or there is none for the platform.
         :raises OSError: as :meth:`ImageStore.pull`.
@@ -83,6 +87,12 @@ class Bases:
             return self._found[key]
 
     def _find(self, reference: str, wanted: Platform, step: Step) -> Base:
+        if reference.startswith(LAYOUT_SCHEME):
+            place, tag, digest = _layout(reference.removeprefix(LAYOUT_SCHEME))
+            from ..image import load_one
+
+            fetched = load_one(self._store, place, tag=tag, digest=digest, platform=wanted)
+            return self._base(reference, fetched.image, wanted)
         pull = self._request.pull
         if pull != "always":
             here = self._here(reference, wanted)
@@ -128,6 +138,14 @@ def _made(reference: str, digest: str, config: ImageConfig, stack: Stack, wanted
     history = tuple(dict(one) for one in config.document.get("history") or ())
     name = f"{_full(reference)}@{digest}" if "@" not in reference else _full(reference)
     return Base(name, stack, config.document, history, wanted, config.platform)
+
+
+def _layout(text: str) -> tuple[str, str, str]:
+    """Take ``DIRECTORY[:TAG][@DIGEST]`` apart."""
+    place, _, digest = text.partition("@")
+    above, slash, last = place.rpartition("/")
+    name, _, tag = last.partition(":")
+    return above + slash + name, tag, digest
 
 
 def _full(reference: str) -> str:

@@ -15,7 +15,7 @@ from ._request import load_secret
 from ._scratch import remove_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import ExitStack
     from pathlib import Path
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ._request import BuildRequest
     from ._transfer import TransferSteps
 
-__all__ = ["RunMounts", "remove_cache_mounts"]
+__all__ = ["RunMounts", "mount_targets", "remove_cache_mounts"]
 
 _PRIVATE = 64
 """How many private caches of one id are looked at, before it is one too many."""
@@ -53,9 +53,9 @@ class RunMounts:
         self._locks = locks
         self._control = control
 
-    def describe(self, mount: ast.Mount, origins: Mapping[str, ast.Origin], cwd: str) -> dict[str, Any]:
+    def describe(self, mount: ast.Mount, origins: Mapping[str, ast.Origin], target: str) -> dict[str, Any]:
         """Return what the result of a RUN may depend on: never the value of a secret, never what a cache holds."""
-        told: dict[str, Any] = {"target": _target(mount, cwd)}
+        told: dict[str, Any] = {"target": target}
         match mount:
             case ast.BindMount():
                 told |= {"type": "bind", "source": mount.source, "readonly": mount.readonly}
@@ -80,16 +80,15 @@ class RunMounts:
     # -- for the process -----------------------------------------------------------------------------------------------
 
     def prepare(
-        self, mount: ast.Mount, origins: Mapping[str, ast.Origin], cwd: str, held: ExitStack, env: dict[str, str]
+        self, mount: ast.Mount, origins: Mapping[str, ast.Origin], target: str, held: ExitStack, env: dict[str, str]
     ) -> RunMount | None:
         """Return what to mount, which lasts as long as ``held``.
 
         :param env: gets the variables that the mount sets.
-        :raises BuildError: the caller gave no such secret.
+        :raises BuildError: the caller gave no such secret or agent.
         """
         from ..runtime import FileMount, TmpfsMount
 
-        target = _target(mount, cwd)
         match mount:
             case ast.BindMount():
                 return self._bind(mount, origins, target, held)
@@ -107,11 +106,24 @@ class RunMounts:
                         return None
                 return FileMount(target, data, mount.mode, mount.uid, mount.gid)
             case ast.SshMount():
-                if mount.required:
-                    raise errors.BuildError(
-                        f"the SSH agent {mount.id!r} is required, and agents are not forwarded here: use a secret"
-                    )
+                return self._agent(mount, target, held, env)
         return None
+
+    def _agent(self, mount: ast.SshMount, target: str, held: ExitStack, env: dict[str, str]) -> RunMount | None:
+        from ..runtime import BindMount
+        from ._agents import forwarded
+
+        agent = self._request.agents.get(mount.id)
+        if agent is None:
+            if mount.required:
+                raise errors.BuildError(
+                    f"the SSH agent {mount.id!r} is required and was not given: give it with --ssh {mount.id}"
+                )
+            return None
+        path = held.enter_context(forwarded(self._store, mount.id, agent, mount.mode, (mount.uid, mount.gid)))
+        # The first one counts, as in BuildKit.
+        env.setdefault("SSH_AUTH_SOCK", target)
+        return BindMount(str(path), target)
 
     def _secret(self, mount: ast.SecretMount) -> bytes | None:
         secret = self._request.secrets.get(mount.id)
@@ -206,11 +218,21 @@ def remove_cache_mounts(directory: Path) -> None:
         remove_directory(directory)
 
 
-def _target(mount: ast.Mount, cwd: str) -> str:
-    if mount.target is None:
-        name = mount.id if isinstance(mount, ast.SecretMount) else ""
-        return f"/run/secrets/{posixpath.basename(name)}"
-    return posixpath.normpath(posixpath.join(cwd, str(mount.target)))
+def mount_targets(mounts: Sequence[ast.Mount], cwd: str) -> list[str]:
+    """Return where each of a RUN's mounts goes: absolute paths.
+
+    :param cwd: the working directory.
+    """
+    found, agents = [], 0
+    for mount in mounts:
+        if mount.target is not None:
+            found.append(posixpath.normpath(posixpath.join(cwd, str(mount.target))))
+        elif isinstance(mount, ast.SecretMount):
+            found.append(f"/run/secrets/{posixpath.basename(mount.id)}")
+        else:
+            found.append(f"/run/buildkit/ssh_agent.{agents}")
+        agents += isinstance(mount, ast.SshMount)
+    return found
 
 
 def _can_be_shown(tree: Tree) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import errors
 from . import dockerfile as ast
+from ._bases import LAYOUT_SCHEME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,14 +76,16 @@ class Origins:
         return None
 
     def named_image(self, name: str) -> str | None:
-        """Return the image that a named context is, ``None`` where it is a directory."""
+        """Return the image that a named context is, as :meth:`Bases.find` takes it; ``None`` for a directory."""
         value = os.fspath(self._request.named_contexts[name])
+        if value.startswith(LAYOUT_SCHEME):
+            return value
         if value.startswith(IMAGE_SCHEME):
             return value.removeprefix(IMAGE_SCHEME)
         if "://" in value:
             raise errors.BuildError(
-                f"the build context {name}={value[:200]} is of a kind that is not known here: give a directory, or "
-                f"{IMAGE_SCHEME}NAME"
+                f"the build context {name}={value[:200]} is of a kind that is not known here: give a directory, "
+                f"{IMAGE_SCHEME}NAME or {LAYOUT_SCHEME}DIRECTORY"
             )
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .. import errors
 from ..image import Platform
 from ..values import replace
 from . import dockerfile as ast
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ._transfer import TransferSteps
 
 __all__ = ["Preparation", "failing", "wait_for"]
+
+_ENTITLEMENTS = frozenset(("network.host", "security.insecure"))
+"""What a caller can allow, by BuildKit's names."""
 
 _CHECK = "BUILDKIT_DOCKERFILE_CHECK"
 """The build argument that says what ``# check=`` says, and counts instead of it (Dockerfile reference, "check")."""
@@ -70,6 +74,7 @@ class Preparation:
         #: By stage, the ONBUILD instructions that come before its own.
         self.triggers: dict[int, Sequence[ast.Instruction]] = {}
         self.plan = self._plan()
+        self._refuse_what_is_not_allowed()
 
     def base(self, origin: ast.Origin) -> Base | None:
         """Return the image that a stage begins with, ``None`` for anything else."""
@@ -112,6 +117,23 @@ class Preparation:
             above = self.dockerfile.stages[origin.index]
             return tuple(one.instruction for one in above.instructions if isinstance(one, ast.Onbuild))
         return ()
+
+    def _refuse_what_is_not_allowed(self) -> None:
+        """Refuse, before anything is built, what needs an entitlement that the caller did not give."""
+        unknown = sorted(set(self._request.allow) - _ENTITLEMENTS)
+        if unknown:
+            raise errors.BuildError(f"there is no entitlement {unknown[0][:40]!r}: there is {', '.join(_ENTITLEMENTS)}")
+        if not self._request.build or "security.insecure" in self._request.allow:
+            return
+        for planned in self.plan.stages:
+            own = planned.stage.instructions
+            for one in (*self.triggers[planned.stage.index], *own):
+                if isinstance(one, ast.Run) and one.security == "insecure":
+                    place = one.place if one in own else planned.stage.base.place
+                    raise self.dockerfile.source.error(
+                        place,
+                        "RUN --security=insecure is not allowed: leave it out, or say --allow security.insecure",
+                    )
 
     # -- the lint ------------------------------------------------------------------------------------------------------
 

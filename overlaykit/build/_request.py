@@ -10,14 +10,25 @@ from .. import errors
 from ..values import field, value_class
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ..errors import BuildStepError
     from ..image import Image, Platform
     from ..image.registry import Options
+    from ._agents import Agent
     from ._events import BuildEvent
 
-__all__ = ["BuildRequest", "BuildResult", "BuildWarning", "Pull", "Secret", "Shell", "load_secret", "look_at"]
+__all__ = [
+    "BuildRequest",
+    "BuildResult",
+    "BuildWarning",
+    "Pull",
+    "Secret",
+    "Shell",
+    "load_secret",
+    "look_at",
+    "with_epoch",
+]
 
 Pull = Literal["missing", "always", "never"]
 """When base images are asked for at their registry: where they are not here, in any case, or not at all."""
@@ -41,12 +52,15 @@ class BuildRequest:
     named_contexts: Mapping[str, str | os.PathLike[str]]
     pull: Pull
     registry: Options | None
+    build: bool = True
     tags: Sequence[str] = ()
     no_cache: bool = False
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     cache_from: Sequence[str] = ()
     network: str = "host"
+    agents: Mapping[str, Agent] = field(default_factory=dict)
+    allow: Collection[str] = ()
     epoch: int | None = None
     compression: str = "gzip"
     runtime: str | None = None
@@ -131,4 +145,24 @@ def look_at(
         named_contexts=dict(named_contexts or {}),
         pull=pull,
         registry=registry,
+        build=False,
     )
+
+
+def with_epoch(epoch: int | None, build_args: Mapping[str, str]) -> tuple[int | None, dict[str, str]]:
+    """Return the epoch that is meant, and the build arguments with it, as BuildKit's client has them.
+
+    :raises BuildError: the build argument is no number of seconds.
+    :raises ChangesetError: the variable of the environment is none.
+    """
+    from ..image import source_date_epoch
+
+    name = "SOURCE_DATE_EPOCH"
+    given = build_args.get(name)
+    if epoch is None and given:
+        if not given.isdecimal() or len(given) > 12:
+            raise errors.BuildError(f"the build argument {name} is {given[:40]!r} and no number of seconds")
+        epoch = int(given)
+    if epoch is None and given is None:
+        epoch = source_date_epoch(None)
+    return epoch, {**({} if epoch is None else {name: str(epoch)}), **build_args}

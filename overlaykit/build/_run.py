@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import errors
 from ..values import value_class
 from . import dockerfile as ast
+from ._mounts import mount_targets
 from ._request import BuildWarning
 from ._stage import Work
 
@@ -48,6 +49,7 @@ class _Command:
     network: str
     mounts: tuple[ast.Mount, ...]
     program: ast.Heredoc | None
+    insecure: bool
     origins: Mapping[str, ast.Origin]
     place: str
     text: str
@@ -82,8 +84,6 @@ class RunSteps:
         """Return what a RUN does."""
         config, scope = stage.config, stage.scope
         place = stage.source_of(one)
-        if one.security == "insecure":
-            raise errors.BuildError(f"{place}: RUN --security=insecure is not allowed here: leave it out")
         network = self._request.network if one.network == "default" else one.network
         env = {**scope.environment, **scope.arguments}
         command = _Command(
@@ -94,6 +94,7 @@ class RunSteps:
             network,
             one.mounts,
             one.command.program,
+            one.security == "insecure",
             stage.planned.origins,
             place,
             " ".join(str(one.text).split()),
@@ -104,9 +105,14 @@ class RunSteps:
             "cwd": command.cwd,
             "user": command.user,
             "network": network,
-            "mounts": [self._mounts.describe(mount, command.origins, command.cwd) for mount in one.mounts],
+            "mounts": [
+                self._mounts.describe(mount, command.origins, target)
+                for mount, target in zip(one.mounts, mount_targets(one.mounts, config.workdir), strict=True)
+            ],
             "program": None if command.program is None else command.program.body,
         }
+        if command.insecure:
+            parts["security"] = "insecure"
 
         def do(working: Working, step: Step) -> None:
             self._do(command, working, step)
@@ -168,8 +174,8 @@ class RunSteps:
         assert self._store.path is not None
         env = dict(command.env)
         mounts: list[RunMount] = []
-        for one in command.mounts:
-            mount = self._mounts.prepare(one, command.origins, command.cwd, held, env)
+        for one, target in zip(command.mounts, mount_targets(command.mounts, command.cwd), strict=True):
+            mount = self._mounts.prepare(one, command.origins, target, held, env)
             if mount is not None:
                 mounts.append(mount)
         if command.program is not None:
@@ -200,6 +206,9 @@ class RunSteps:
             network="none" if command.network == "none" else "host",
             hostname=_HOSTNAME,
             volumes=False,
+            cap_add=("ALL",) if command.insecure else (),
+            seccomp="unconfined" if command.insecure else "default",
+            unmasked=command.insecure,
         )
 
     def _failure(self, command: _Command, working: Working, code: int, output: bytes) -> Exception:

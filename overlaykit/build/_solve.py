@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..image import record, timestamp
+from ..values import replace
 from . import dockerfile as ast
 from ._bases import Bases
 from ._cache_from import HistoryCache, known_steps
@@ -50,13 +51,13 @@ def solve(store: BuildStore, request: BuildRequest) -> BuildResult:
 def check(store: BuildStore, request: BuildRequest) -> tuple[BuildWarning, ...]:
     """See :meth:`BuildStore.check_build`."""
     with store.adding(), contextlib.closing(ContextSource(store, request)) as context:
-        return _Build(store, request, context, layers=False).check()
+        return _Build(store, request, context).check()
 
 
 def outline(store: BuildStore, request: BuildRequest) -> ast.Outline:
     """See :meth:`BuildStore.outline_build`."""
     with store.adding(), contextlib.closing(ContextSource(store, request)) as context:
-        return _Build(store, request, context, layers=False).outline()
+        return _Build(store, request, context).outline()
 
 
 def targets(store: BuildStore, request: BuildRequest) -> list[ast.Target]:
@@ -67,15 +68,13 @@ def targets(store: BuildStore, request: BuildRequest) -> list[ast.Target]:
 
 
 class _Build:
-    def __init__(
-        self, store: BuildStore, request: BuildRequest, context: ContextSource, *, layers: bool = True
-    ) -> None:
+    def __init__(self, store: BuildStore, request: BuildRequest, context: ContextSource) -> None:
         self._store = store
         self._request = request
         self._context = context
         self._control = Control()
         self._reporter = Reporter(request.progress)
-        self._bases = Bases(store, request, self._reporter, self._control, layers=layers)
+        self._bases = Bases(store, request, self._reporter, self._control, layers=request.build)
         self._origins = Origins(store, request, self._bases, context.open, self._stage_stack)
         self._remotes = Remotes(store, request, self._control)
         self._transfers = TransferSteps(store, request, self._origins, self._remotes, self._control)
@@ -175,10 +174,17 @@ class _Build:
         else:
             scope = self._prepared.globals.scope(stage, environment=environment)
         self._scopes[stage.index] = scope
+        instructions = (*self._prepared.triggers[stage.index], *stage.instructions)
+        base = self._prepared.base(planned.base)
+        if isinstance(planned.base, ast.ContextOrigin) and base is None:
+            # A directory: its files are what the stage begins with.
+            first = _copy_of(stage.base)
+            planned = replace(planned, origins={**planned.origins, str(first.origin): planned.base})
+            instructions = (first, *instructions)
         build = StageBuild(
             self._names[stage.index],
             planned,
-            (*self._prepared.triggers[stage.index], *stage.instructions),
+            instructions,
             inherited,
             scope,
             maker,
@@ -188,25 +194,18 @@ class _Build:
             self._place,
             {"epoch": self._request.epoch},
         )
-        if not isinstance(planned.base, ast.StageOrigin | ast.ScratchOrigin):
-            base = self._prepared.base(planned.base)
-            with self._reporter.step(build.step_name(f"FROM {base.name if base else stage.base.image}")) as step:
+        if base is not None:
+            with self._reporter.step(build.step_name(f"FROM {base.name}")) as step:
                 step.done()
         return build.run()
 
     def _inherited(self, planned: ast.PlannedStage) -> Inherited:
-        match planned.base:
-            case ast.StageOrigin(index):
-                return Inherited.stage(self._results[index].result(), self._request.platform)
-            case ast.ScratchOrigin():
-                return Inherited.scratch(self._request.platform)
+        if isinstance(planned.base, ast.StageOrigin):
+            return Inherited.stage(self._results[planned.base.index].result(), self._request.platform)
         base = self._prepared.base(planned.base)
-        if base is not None:
-            return Inherited.image(base, self._request.platform)
-        raise self._prepared.dockerfile.source.error(
-            planned.stage.base.image.place,
-            "a build context that is a directory is no base: begin with scratch and COPY --from it",
-        )
+        if base is None:
+            return Inherited.scratch(self._request.platform)
+        return Inherited.image(base, self._request.platform)
 
     def _place(self, one: ast.Instruction) -> str:
         return f"{self._prepared.dockerfile.source.name}:{one.place.line}"
@@ -229,3 +228,15 @@ class _Build:
             self._store, document, [layer.descriptor for layer in result.stack.layers], names[0] if names else None
         )
         return self._store.tag(image, *names[1:]) if names[1:] else image
+
+
+def _copy_of(base: ast.From) -> ast.Copy:
+    """Return what copies all of a directory that a stage begins with."""
+    image = base.image
+    return ast.Copy(
+        keyword=base.keyword,
+        text=base.text,
+        sources=(image.with_text("."),),
+        target=image.with_text("/"),
+        origin=image,
+    )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..image.registry import Options
     from ..plugin import Choice, PluginManager
     from ..store import Engine
+    from ._agents import Agent
     from ._cache import BuildCache
     from ._events import BuildEvent
     from ._locks import KeyLocks
@@ -65,6 +66,8 @@ class BuildStore(ContainerStore):
         cache_from: Sequence[str] = (),
         named_contexts: Mapping[str, str | os.PathLike[str]] | None = None,
         network: str = "host",
+        agents: Mapping[str, Agent] | None = None,
+        allow: Collection[str] = (),
         epoch: int | None = None,
         pull: Pull = "missing",
         registry: Options | None = None,
@@ -89,11 +92,15 @@ class BuildStore(ContainerStore):
         :param secrets: by id, for ``RUN --mount=type=secret``. No layer, no history and no cache key has them.
         :param labels: labels for the image, over those of the Dockerfile.
         :param cache_from: images whose layers may be taken for steps; see docs/build.md.
-        :param named_contexts: directories, and images as ``docker-image://debian:12``, by the names that FROM, COPY
-            ``--from`` and mounts use.
+        :param named_contexts: directories, and images as ``docker-image://debian:12`` or
+            ``oci-layout://DIRECTORY[:TAG][@DIGEST]``, by the names that FROM, COPY ``--from`` and mounts use.
         :param network: of RUN instructions that say nothing: ``host`` or ``none``.
-        :param epoch: seconds since the epoch: when the image and all in it was made at the latest; ``None`` for
-            ``$SOURCE_DATE_EPOCH``, or where that is not set, times as they are.
+        :param agents: by id, for ``RUN --mount=type=ssh``: the path of an SSH agent's socket, or those of private keys.
+        :param allow: entitlements: ``security.insecure`` for ``RUN --security=insecure``; ``network.host`` is there
+            anyway.
+        :param epoch: seconds since the epoch: when the image and all in it was made at the latest; ``None`` for the
+            build argument ``SOURCE_DATE_EPOCH``, or else ``$SOURCE_DATE_EPOCH``, or where that is not set, times as
+            they are. It is that build argument too.
         :param pull: when base images are asked for at their registry: ``missing``, ``always`` or ``never``.
         :param registry: how to speak with registries.
         :param compression: of the layers: ``"gzip"``, ``"zstd"`` or ``"none"``.
@@ -109,19 +116,20 @@ class BuildStore(ContainerStore):
         :raises StoreFullError: there is no room.
         :raises OSError: as :meth:`pull`.
         """
-        from ..image import Platform, Reference, source_date_epoch
-        from ._request import BuildRequest
+        from ..image import Platform, Reference
+        from ._request import BuildRequest, with_epoch
         from ._solve import solve
 
         names = [tags] if isinstance(tags, str) else list(tags)
         for name in names:
             Reference.parse(name)  # before the work
+        epoch, build_args = with_epoch(epoch, build_args or {})
         request = BuildRequest(
             context=context,
             dockerfile=dockerfile,
             tags=names,
             target=target,
-            build_args=dict(build_args or {}),
+            build_args=build_args,
             platform=Platform.here() if platform is None else Platform.parse(str(platform)),
             no_cache=no_cache,
             secrets=dict(secrets or {}),
@@ -129,7 +137,9 @@ class BuildStore(ContainerStore):
             cache_from=list(cache_from),
             named_contexts=dict(named_contexts or {}),
             network=network,
-            epoch=source_date_epoch(epoch),
+            agents=dict(agents or {}),
+            allow=frozenset(allow),
+            epoch=epoch,
             pull=pull,
             registry=registry,
             compression=compression,

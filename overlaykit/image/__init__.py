@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._collect import Collected
     from ._container import Container, ContainerInfo
     from ._fetch import fetch_image
-    from ._load import load
+    from ._load import load, load_one
     from ._model import Descriptor, History, ImageConfig, Index, Manifest, Platform, chain_ids
     from ._records import Image
     from ._reference import Reference
@@ -47,6 +47,7 @@ __all__ = [
     "chain_ids",
     "fetch_image",
     "load",
+    "load_one",
     "open_store",
     "record",
     "save",
@@ -77,6 +78,7 @@ _LATER = {
     "chain_ids": "_model",
     "fetch_image": "_fetch",
     "load": "_load",
+    "load_one": "_load",
     "record": "_write",
     "save": "_save",
     "send_image": "_transfer",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._store import ImageStore
     from ._transfer import Fetched, ProgressEvent
 
-__all__ = ["load"]
+__all__ = ["load", "load_one"]
 
 
 def load(
@@ -78,6 +78,45 @@ def load(
             )
             for descriptor, names in named
         ]
+    finally:
+        files.close()
+
+
+def load_one(
+    store: ImageStore,
+    source: str | os.PathLike[str],
+    *,
+    tag: str = "",
+    digest: str = "",
+    platform: Platform | None = None,
+    limits: Limits | None = None,
+) -> Fetched:
+    """Put one image of several into a store, without a name; see :func:`load`.
+
+    :param tag: what it is called there: its whole name, or what follows the colon in that.
+    :param digest: of its manifest or index; without both the only image there is, or else the one called ``latest``.
+    :param platform: which one of an image for several; for one that comes alone it does not matter.
+    :raises NotFoundError: there is none of that name or digest, or for the platform.
+    """
+    limits = Limits() if limits is None else limits
+    files = open_files(source, limits, store.path)
+    try:
+        opened, images = _open(files, limits)
+        found = [
+            descriptor
+            for descriptor, names in images
+            if (not digest or descriptor.digest == digest)
+            and (not tag or any(tag in (name, name.rpartition(":")[2]) for name in names))
+        ]
+        if len(found) > 1 and not (tag or digest):
+            found = [one for one, names in images if any(name.rpartition(":")[2] == "latest" for name in names)]
+        if len(found) != 1:
+            what = digest or tag or "latest"
+            raise errors.NotFoundError(
+                f"{files.origin} has {len(images)} images and {len(found) or 'none'} of them is {what[:100]!r}: name a "
+                "tag or a digest that is there"
+            )
+        return fetch_image(store, opened, found[0], platform=platform, any_alone=True, limits=limits)
     finally:
         files.close()
 

@@ -113,6 +113,7 @@ def bundle_config(
     limits: Limits,
     cgroup: str,
     annotations: Mapping[str, str],
+    unmasked: bool = False,
 ) -> dict[str, Any]:
     """Return the document.
 
@@ -120,12 +121,13 @@ def bundle_config(
     :param own_network: a network namespace of its own.
     :param privileges: of whoever starts it.
     :param cgroup: the path of its cgroup, for runtimes that make it; ``""`` for none.
+    :param unmasked: hide and protect nothing of what the kernel shows.
     """
     namespaces = ["pid", "ipc", "uts", "mount", *(["network"] if own_network else [])]
     linux: dict[str, Any] = {
         "namespaces": [{"type": one} for one in namespaces],
-        "maskedPaths": _MASKED,
-        "readonlyPaths": _READONLY,
+        "maskedPaths": [] if unmasked else _MASKED,
+        "readonlyPaths": [] if unmasked else _READONLY,
     }
     if seccomp is not None:
         linux["seccomp"] = seccomp

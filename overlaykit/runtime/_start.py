@@ -119,6 +119,7 @@ def _start(
             limits=options.limits,
             cgroup=f"/overlaykit/{name}",
             annotations=options.annotations,
+            unmasked=options.unmasked,
         )
         bundle = Bundle(
             name,

@@ -142,6 +142,8 @@ class RunOptions:
     :param cap_add: capabilities besides the default ones, with or without ``CAP_``; ``ALL``.
     :param cap_drop: taken away before ``cap_add`` is given.
     :param seccomp: ``"default"``, ``"unconfined"``, or the JSON text of a profile in Docker's form.
+    :param unmasked: nothing of ``/proc`` and ``/sys`` is hidden or made read-only that the kernel lets the container
+        write, as Docker's ``systempaths=unconfined`` has it.
     :param volumes: make the image's ``Volumes`` directories, as a container's own.
     :param annotations: of the bundle, for whoever looks at it.
     """
@@ -159,6 +161,7 @@ class RunOptions:
     cap_drop: tuple[str, ...] = ()
     seccomp: str = "default"
     no_new_privileges: bool = False
+    unmasked: bool = False
     limits: Limits = field(default_factory=Limits)
     terminal: bool = False
     volumes: bool = True

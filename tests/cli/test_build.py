@@ -152,3 +152,16 @@ def test_targets_and_outlines_are_tables(cli: Cli, context: Path) -> None:
         "key     true",
     ]
     assert [one["name"] for one in cli.json("build", str(context), "--call=targets")["targets"]] == ["one", ""]
+
+
+def test_agents_and_entitlements_are_named(cli: Cli, context: Path) -> None:
+    (context / "Dockerfile").write_text(
+        "FROM scratch\nCOPY busybox /bin/sh\nRUN --security=insecure --mount=type=ssh,required=true true\n"
+    )
+    words = ["build", str(context), "--quiet"]
+    cli.environment.pop("SSH_AUTH_SOCK", None)
+    assert cli.error(*words, "--ssh", "default", code=2).startswith("--ssh default: $SSH_AUTH_SOCK is not set")
+    assert "--allow security.insecure" in cli.run(*words, expect=7).stderr
+    allowed = [*words, "--allow", "network.host,security.insecure"]
+    assert "was not given: give it with --ssh default" in cli.error(*allowed, code=7)
+    assert "there is no /nowhere" in cli.error(*allowed, "--ssh", "default=/nowhere", code=7)

@@ -57,7 +57,21 @@ def configure(parser: CommandParser) -> None:
         metavar="NAME=PATH",
         action="append",
         default=[],
-        help="a further context: a directory, or docker-image://IMAGE",
+        help="a further context: a directory, docker-image://IMAGE or oci-layout://DIRECTORY[:TAG]",
+    )
+    add(
+        "--ssh",
+        metavar="ID[=PATH]",
+        action="append",
+        default=[],
+        help="for RUN --mount=type=ssh: an agent's socket or private keys (PATH,PATH); without PATH $SSH_AUTH_SOCK",
+    )
+    add(
+        "--allow",
+        metavar="WHAT",
+        action="append",
+        default=[],
+        help="allow RUN --security=insecure (security.insecure); network.host is allowed anyway",
     )
     add(
         "--call",
@@ -110,6 +124,8 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
                 cache_from=arguments.cache_from,
                 named_contexts=named_contexts,
                 network=arguments.network,
+                agents=dict(_agent(text) for text in arguments.ssh),
+                allow=[one for text in arguments.allow for one in text.split(",")],
                 pull="always" if arguments.pull else "missing",
                 registry=registry_options(arguments),
                 compression=arguments.compression,
@@ -202,6 +218,18 @@ def _secret(text: str) -> tuple[str, Path | bytes]:
     if name not in os.environ:
         raise UsageError(f"--secret id={told['id']}: ${name} is not set: set it, or give src=FILE")
     return told["id"], os.environb[os.fsencode(name)]
+
+
+def _agent(text: str) -> tuple[str, str | tuple[str, ...]]:
+    name, equals, paths = text.partition("=")
+    if equals and paths:
+        found = tuple(paths.split(","))
+        return name or "default", found[0] if len(found) == 1 else found
+    if not os.environ.get("SSH_AUTH_SOCK"):
+        raise UsageError(
+            f"--ssh {name}: $SSH_AUTH_SOCK is not set: start an SSH agent, or give {name or 'default'}=PATH"
+        )
+    return name or "default", os.environ["SSH_AUTH_SOCK"]
 
 
 def _debugger(output: Output, view: BuildView | None) -> Callable[[BuildStepError, Shell], None]:
