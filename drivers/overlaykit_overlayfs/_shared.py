@@ -9,6 +9,7 @@ other mount in the descriptor that they have.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import weakref
@@ -260,7 +261,7 @@ class Shared:
             os.mkdir(work, 0o700)
         lowers = list(map(self._layout.fs, layers.chain)) or [self._layout.empty]
         mount = linux.overlay_mount_pair if settings.rootless else _mount_single
-        return mount(
+        made = mount(
             lowers,
             self._layout.fs(self.id),
             work,
@@ -268,6 +269,13 @@ class Shared:
             userxattr=settings.userxattr,
             rootless=settings.rootless,
         )
+        if os.fstatvfs(made[0]).f_flag & os.ST_RDONLY:
+            # The kernel found no room for its work directory, and says so in its log alone (ovl_get_workdir).
+            for fd in made:
+                if fd is not None:
+                    os.close(fd)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), work)
+        return made
 
     def _mount_cold(self) -> int:
         chain = self._layout.layers(self.id).chain

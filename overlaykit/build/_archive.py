@@ -45,7 +45,7 @@ def unpacked(store: ImageStore, tree: Tree, path: str) -> Iterator[Tree | None]:
                     _spool(file, spool)
                 spool.flush()
                 spool.seek(0)
-                unpack_archive(spool, working.tree, path[:200])
+                unpack_archive(spool, working.tree, path[:200], store)
         except (errors.ImportSourceError, errors.ImageFormatError) as error:
             why = str(error).removeprefix(f"{path[:200]} ")
             raise errors.BuildError(f"{path[:200]!r} cannot be unpacked: {why}") from error

@@ -51,7 +51,7 @@ class ContextSource:
                 spool.flush()
                 spool.seek(0)
                 try:
-                    unpack_archive(spool, working.tree, "it")
+                    unpack_archive(spool, working.tree, "it", self._store)
                 except errors.ImportSourceError as error:
                     raise errors.BuildError(
                         f"the context is no tar archive ({error}): give a directory, or a tar archive"

@@ -21,7 +21,8 @@ class Control:
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._working = 0
         self._enders: list[Callable[[], object]] = []
         #: What failed first; the rest may be a consequence.
         self.failure: BaseException | None = None
@@ -48,6 +49,31 @@ class Control:
             enders = list(self._enders)
         for end in enders:
             end()
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Be one whom :meth:`finish` waits for.
+
+        :raises StoppedError: it has stopped already.
+        """
+        with self._lock:
+            self.check()
+            self._working += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._working -= 1
+                self._lock.notify_all()
+
+    def finish(self) -> None:
+        """Stop, and wait until nobody works any more.
+
+        Who starts threads does not know of one that it was starting when Ctrl-C came.
+        """
+        self.stop()
+        with self._lock:
+            self._lock.wait_for(lambda: not self._working)
 
     @contextlib.contextmanager
     def ending(self, end: Callable[[], object]) -> Iterator[None]:

@@ -213,9 +213,10 @@ class LayerMaker:
                 self._put_over(stack, record)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT) and not isinstance(error, errors.OverlaykitError):
+                where = self._store.path or "the store in memory"
                 raise errors.StoreFullError(
-                    "there is no room for the layer: make some, or remove images and prune --build-cache; what was "
-                    "built so far is cached"
+                    f"the file system of {where} is full: make room, remove images, or prune --build-cache",
+                    filename=where,
                 ) from error
             raise
         self._cache.put(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ._request import BuildWarning
 from ._tasks import Tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ._bases import Base, Bases
     from ._context_source import ContextSource
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ._tasks import Task
     from ._transfer import TransferSteps
 
-__all__ = ["Preparation", "failing", "wait_for"]
+__all__ = ["Preparation", "failing", "threads", "wait_for"]
 
 _ENTITLEMENTS = frozenset(("network.host", "security.insecure"))
 """What a caller can allow, by BuildKit's names."""
@@ -102,7 +103,7 @@ class Preparation:
                 return plan
 
     def _load(self, stages: Sequence[ast.PlannedStage]) -> dict[int, Base | None]:
-        with Tasks(4, "overlaykit-build-base") as tasks:
+        with threads(self._control, 4, "overlaykit-build-base") as tasks:
             found = {
                 one.stage.index: tasks.submit(partial(failing, self._control, self.base, one.base)) for one in stages
             }
@@ -181,11 +182,22 @@ class Preparation:
         )
 
 
+@contextlib.contextmanager
+def threads(control: Control, count: int, name: str) -> Iterator[Tasks]:
+    """Have threads; where the body does not come to its end, they are told so before they are waited for."""
+    with Tasks(count, name) as tasks:
+        try:
+            yield tasks
+        except BaseException:
+            control.stop()
+            raise
+
+
 def failing(control: Control, work: Callable[..., Any], *args: Any) -> Any:
     """Do something in a thread; where it fails, all else ends."""
     try:
-        control.check()
-        return work(*args)
+        with control.working():
+            return work(*args)
     except StoppedError:
         raise
     except BaseException as error:
@@ -195,11 +207,7 @@ def failing(control: Control, work: Callable[..., Any], *args: Any) -> Any:
 
 def wait_for(control: Control, tasks: Sequence[Task[Any]]) -> None:
     """Wait for all, and raise what failed first, which has stopped the others."""
-    try:
-        for task in tasks:
-            task.wait()
-    except BaseException:
-        control.stop()
-        raise
+    for task in tasks:
+        task.wait()
     if control.failure is not None:
         raise control.failure

@@ -34,6 +34,9 @@ _TAIL = 64 << 10
 _DUPLICATED = 1 << 20
 """Bytes copied for the sake of an owner or a mode that are worth a warning."""
 
+_LITTLE = 1 << 20
+"""Bytes that are as good as none."""
+
 _HOSTNAME = "buildkitsandbox"
 """What BuildKit calls the machine: the same name everywhere, so that no layer depends on it."""
 
@@ -219,8 +222,8 @@ class RunSteps:
         why = explain_ids(output)
         said += "" if why is None else f" ({why})"
         error = errors.BuildStepError(
-            f"{command.place}: {command.text[:200]} ended with exit code {code}{said}; --debug opens a shell where it "
-            "ran; what was built before it is cached",
+            f"{command.place}: {command.text[:200]} ended with exit code {code}{said}; {self._room(output)}"
+            "--debug opens a shell where it ran; what was built before it is cached",
             exit_code=code,
             output=output,
             place=command.place,
@@ -230,6 +233,18 @@ class RunSteps:
         if self.failed is None:
             self.failed = FailedStep(error, lambda: self._shell(command, parent))
         return error
+
+    def _room(self, output: bytes) -> str:
+        """Say that there is no room, which may be why a command failed."""
+        assert self._store.path is not None
+        figures = os.statvfs(self._store.path)
+        free = figures.f_bavail * figures.f_frsize
+        if not figures.f_blocks or (free >= _LITTLE and b"No space left on device" not in output):
+            return ""
+        return (
+            f"the file system of {self._store.path} is full ({free >> 10} KiB are left): make room, remove images, or "
+            "prune --build-cache; "
+        )
 
     def _shell(self, command: _Command, parent: str | None) -> int:
         from ..runtime import Stdio

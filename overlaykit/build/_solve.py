@@ -20,16 +20,17 @@ from ._inherit import Inherited
 from ._layers import LayerMaker, Stack
 from ._mounts import RunMounts
 from ._origins import Origins
-from ._prepare import Preparation, failing, wait_for
+from ._prepare import Preparation, failing, threads, wait_for
 from ._request import BuildResult, BuildWarning
 from ._run import RunSteps
 from ._scratch import sweep_scratch
 from ._sources import Remotes
 from ._stage import StageBuild, StageResult
-from ._tasks import Tasks
 from ._transfer import TransferSteps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..image import Image
     from ._request import BuildRequest
     from ._store import BuildStore
@@ -44,20 +45,30 @@ _EPOCH = "1970-01-01T00:00:00Z"
 def solve(store: BuildStore, request: BuildRequest) -> BuildResult:
     """See :meth:`BuildStore.build`."""
     sweep_scratch(store)
-    with store.adding(), contextlib.closing(ContextSource(store, request)) as context:
-        return _Build(store, request, context).run()
+    with _begun(store, request) as build:
+        return build.run()
 
 
 def check(store: BuildStore, request: BuildRequest) -> tuple[BuildWarning, ...]:
     """See :meth:`BuildStore.check_build`."""
-    with store.adding(), contextlib.closing(ContextSource(store, request)) as context:
-        return _Build(store, request, context).check()
+    with _begun(store, request) as build:
+        return build.check()
 
 
 def outline(store: BuildStore, request: BuildRequest) -> ast.Outline:
     """See :meth:`BuildStore.outline_build`."""
+    with _begun(store, request) as build:
+        return build.outline()
+
+
+@contextlib.contextmanager
+def _begun(store: BuildStore, request: BuildRequest) -> Iterator[_Build]:
     with store.adding(), contextlib.closing(ContextSource(store, request)) as context:
-        return _Build(store, request, context).outline()
+        build = _Build(store, request, context)
+        try:
+            yield build
+        finally:
+            build.finish()
 
 
 def targets(store: BuildStore, request: BuildRequest) -> list[ast.Target]:
@@ -84,6 +95,11 @@ class _Build:
         self._scopes: dict[int, ast.Scope] = {}
         self._names: dict[int, str] = {}
 
+    def finish(self) -> None:
+        """Let no thread be at work any more, and let go of connections."""
+        self._control.finish()
+        self._remotes.close()
+
     def run(self) -> BuildResult:
         began = time.monotonic()
         try:
@@ -96,7 +112,6 @@ class _Build:
                 result = self._stages(self._prepared.plan, maker)
             finally:
                 self._transfers.save_stats()
-                self._remotes.close()
         except BaseException as error:
             self._ended(error)
             raise
@@ -154,8 +169,8 @@ class _Build:
         for one in plan.stages:
             self._names[one.stage.index] = one.stage.name or (f"stage-{one.stage.index}" if many else "")
         # Each stage begins after those that it may wait for: with threads for some of them, one always goes on.
-        threads = min(len(plan.stages), max(4, os.cpu_count() or 1))
-        with Tasks(threads, "overlaykit-build") as tasks:
+        count = min(len(plan.stages), max(4, os.cpu_count() or 1))
+        with threads(self._control, count, "overlaykit-build") as tasks:
             for one in plan.stages:
                 self._results[one.stage.index] = tasks.submit(partial(failing, self._control, self._stage, one, maker))
             wait_for(self._control, list(self._results.values()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Any
 
+from .. import errors
 from ..values import value_class
 from . import dockerfile as ast
 from ._cache import key_of
@@ -125,17 +126,22 @@ class StageBuild:
         with self.reporter.step(self.step_name(" ".join(str(one.text).split()))) as step:
             key = key_of(work.kind, **self.salt, **work.parts, below=None if work.linked else self.stack.top)
             before = self.stack
-            self.stack, record = self.maker.make(
-                before,
-                key,
-                text,
-                lambda working: work.do(working, step),
-                step,
-                linked=work.linked,
-                pack=work.pack,
-                look=None if look is None else lambda working: look(working, step),
-                history=self.history if isinstance(one, ast.Run) else None,
-            )
+            try:
+                self.stack, record = self.maker.make(
+                    before,
+                    key,
+                    text,
+                    lambda working: work.do(working, step),
+                    step,
+                    linked=work.linked,
+                    pack=work.pack,
+                    look=None if look is None else lambda working: look(working, step),
+                    history=self.history if isinstance(one, ast.Run) else None,
+                )
+            except errors.StoreFullError as error:
+                raise errors.StoreFullError(
+                    f"{self.source_of(one)}: {error}; what was built before it is cached", filename=error.filename
+                ) from error
         if self.stack is before:
             self._entry(text, None)
         else:

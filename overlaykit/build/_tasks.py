@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -90,4 +91,6 @@ class Tasks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for thread in self._threads:
-            thread.join()
+            # One whose start was cut off by Ctrl-C cannot be joined: whoever gave it work must see to that.
+            with contextlib.suppress(RuntimeError):
+                thread.join()

@@ -42,7 +42,7 @@ def import_tree(
         raise errors.NotFoundError(f"there is nothing to import at {path}: give a directory or an archive") from error
     if name is not None:
         store._engine.check_free(name)
-    with _typed(path), store.snapshot() as working:
+    with _typed(path, store), store.snapshot() as working:
         importer = Importer(working.tree, progress)
         if stat.S_ISDIR(found.st_mode):
             from ._import_directory import import_directory
@@ -55,29 +55,30 @@ def import_tree(
         else:
             from ._import_tar import import_tar
 
-            _check_space(working.tree, found.st_size, path)
+            _check_space(working.tree, found.st_size, path, store)
             with open(path, "rb") as file:
                 import_tar(file, path, importer)
         return working.commit(name, labels={**importer.labels(), **labels})
 
 
-def unpack_archive(file: IO[bytes], into: Tree, name: str) -> None:
+def unpack_archive(file: IO[bytes], into: Tree, name: str, store: Store) -> None:
     """Write what is in a tar archive into an empty tree, as :meth:`Store.import_tree` does it.
 
     :param file: the archive, plain or compressed (gzip, bzip2, xz), at its beginning.
     :param name: what errors call it.
+    :param store: whose tree it is.
     :raises ImportSourceError: it is none, or a damaged one.
     :raises StoreFullError: it does not fit.
     """
     from ._import_tar import import_tar
 
-    with _typed(name):
-        _check_space(into, os.fstat(file.fileno()).st_size, name)
+    with _typed(name, store):
+        _check_space(into, os.fstat(file.fileno()).st_size, name, store)
         import_tar(file, name, Importer(into, None))
 
 
 @contextlib.contextmanager
-def _typed(path: str) -> Iterator[None]:
+def _typed(path: str, store: Store) -> Iterator[None]:
     try:
         yield
     except errors.OverlaykitError:
@@ -85,19 +86,24 @@ def _typed(path: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise errors.StoreFullError(
-                f"{path} does not fit into the store's file system: remove snapshots or other files"
+                f"{path} does not fit into the file system of {_place(store)}: remove snapshots or other files"
             ) from error
         raise
 
 
-def _check_space(tree: Tree, size: int, path: str) -> None:
+def _check_space(tree: Tree, size: int, path: str, store: Store) -> None:
     # No archive unpacks to less than its own size but for its headers; holes and reflinks do not come from one.
     figures = tree.statvfs()
     free = figures.f_bavail * figures.f_frsize
     if figures.f_blocks and free < size * 9 // 10:
         raise errors.StoreFullError(
-            f"{path} has {size} bytes and the store's file system only {free} left: remove snapshots or other files"
+            f"{path} has {size} bytes and the file system of {_place(store)} only {free} left: remove snapshots or "
+            "other files"
         )
+
+
+def _place(store: Store) -> str:
+    return str(store.path or "the store in memory")
 
 
 class Importer:
