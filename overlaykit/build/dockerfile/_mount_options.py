@@ -136,6 +136,13 @@ class _Told:
             raise self.fail(f"{name} is {'an octal' if base == 8 else 'a'} number, not {value[:20]!r}", name)
         return int(value, base)
 
+    def owner(self, mode: int) -> dict[str, int]:
+        """Return ``mode``, ``uid`` and ``gid``.
+
+        :param mode: where none is said.
+        """
+        return {"mode": self.number("mode", mode, 8), "uid": self.number("uid", 0), "gid": self.number("gid", 0)}
+
     def size(self) -> int:
         """Return ``size`` in bytes."""
         value = self.text("size")
@@ -160,7 +167,7 @@ def typed_mount(source: Source, written: WrittenMount, expand: Callable[[Word], 
     if target is not None and not target.strip("/"):
         raise told.fail("nothing can be mounted over /: mount it below", "target")
     below, origin = str(told.text("source") or "/"), written.origin
-    uid, gid = told.number("uid", 0), told.number("gid", 0)
+    required = told.truth("required", False)
     match kind:
         case "bind":
             return BindMount(written=word, target=target, source=below, origin=origin, readonly=told.readonly(True))
@@ -173,9 +180,7 @@ def typed_mount(source: Source, written: WrittenMount, expand: Callable[[Word], 
                 source=below,
                 origin=origin,
                 readonly=told.readonly(False),
-                mode=told.number("mode", 0o755, 8),
-                uid=uid,
-                gid=gid,
+                **told.owner(0o755),
             )
         case "tmpfs":
             return TmpfsMount(written=word, target=target, size=told.size())
@@ -185,24 +190,10 @@ def typed_mount(source: Source, written: WrittenMount, expand: Callable[[Word], 
             name = told.text("id") or told.text("source") or (target or "").rstrip("/").rpartition("/")[2]
             if not name:
                 raise told.fail("a secret has no id: write id=ID")
-            env = told.text("env")
-            return SecretMount(
-                written=word,
-                target=target,
-                id=str(name),
-                env=None if env is None else str(env),
-                required=told.truth("required", False),
-                mode=told.number("mode", 0o400, 8),
-                uid=uid,
-                gid=gid,
-            )
+            found = told.text("env")
+            env = None if found is None else str(found)
+            owner = told.owner(0o400)
+            return SecretMount(written=word, target=target, id=str(name), env=env, required=required, **owner)
         case _:
-            return SshMount(
-                written=word,
-                target=target,
-                id=str(told.text("id") or "default"),
-                required=told.truth("required", False),
-                mode=told.number("mode", 0o600, 8),
-                uid=uid,
-                gid=gid,
-            )
+            name = str(told.text("id") or "default")
+            return SshMount(written=word, target=target, id=name, required=required, **told.owner(0o600))

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 __all__ = [
     "BindMount",
     "CacheMount",
+    "GivenMount",
     "Mount",
+    "OwnedMount",
     "SecretMount",
     "SshMount",
     "TmpfsMount",
@@ -59,47 +61,60 @@ class BindMount(Mount):
 
 
 @value_class(kw_only=True)
-class CacheMount(Mount):
-    """``type=cache``: a directory that lasts from one build to the next.
+class OwnedMount(Mount):
+    """One that has a name, and whose files belong to somebody.
 
     :param id: which one.
+    :param mode: of the file, the socket, or a new cache's directory.
+    :param uid: of the same.
+    :param gid: of the same.
+    """
+
+    id: str
+    mode: int
+    uid: int
+    gid: int
+
+
+@value_class(kw_only=True)
+class CacheMount(OwnedMount):
+    """``type=cache``: a directory that lasts from one build to the next.
+
     :param sharing: ``shared``, ``private`` or ``locked``.
     :param source: the path in ``origin``.
     :param origin: what a new cache starts as: a stage, an image or a named context; ``None`` for empty.
     :param readonly: whether it is.
-    :param mode: of a new cache's directory.
-    :param uid: of a new cache's directory.
-    :param gid: of a new cache's directory.
     """
 
-    id: str
-    sharing: str = "shared"
-    source: str = "/"
-    origin: Word | None = None
-    readonly: bool = False
-    mode: int = 0o755
-    uid: int = 0
-    gid: int = 0
+    sharing: str
+    source: str
+    origin: Word | None
+    readonly: bool
 
 
 @value_class(kw_only=True)
-class SecretMount(Mount):
-    """``type=secret``: a secret as a file, as a variable, or as both.
+class GivenMount(OwnedMount):
+    """Something that the caller of the build gives.
 
-    :param id: which one.
-    :param env: the variable; ``None`` for none.
     :param required: whether it is an error that the caller gave none.
-    :param mode: of the file.
-    :param uid: of the file.
-    :param gid: of the file.
     """
 
-    id: str
-    env: str | None = None
-    required: bool = False
-    mode: int = 0o400
-    uid: int = 0
-    gid: int = 0
+    required: bool
+
+
+@value_class(kw_only=True)
+class SecretMount(GivenMount):
+    """``type=secret``: a secret as a file, as a variable, or as both.
+
+    :param env: the variable; ``None`` for none.
+    """
+
+    env: str | None
+
+
+@value_class(kw_only=True)
+class SshMount(GivenMount):
+    """``type=ssh``: an SSH agent's socket."""
 
 
 @value_class(kw_only=True)
@@ -110,21 +125,3 @@ class TmpfsMount(Mount):
     """
 
     size: int = 0
-
-
-@value_class(kw_only=True)
-class SshMount(Mount):
-    """``type=ssh``: an SSH agent's socket.
-
-    :param id: which agent.
-    :param required: whether it is an error that the caller gave none.
-    :param mode: of the socket.
-    :param uid: of the socket.
-    :param gid: of the socket.
-    """
-
-    id: str = "default"
-    required: bool = False
-    mode: int = 0o600
-    uid: int = 0
-    gid: int = 0
