@@ -57,9 +57,16 @@ def content_digest(
     digest = hashlib.sha256()
     for group in entries:
         links: dict[tuple[int, int], int] = {}
-        lines = [
-            _line(tree, entry, found.get(id(entry)), links, index, owners=owners) for index, entry in enumerate(group)
-        ]
+        lines = []
+        for index, entry in enumerate(group):
+            known = found.get(id(entry))
+            if known is None or owners or entry.status.st_nlink > 1:
+                lines.append(_line(tree, entry, known, links, index, owners=owners))
+            else:
+                # What _line() returns of most files.
+                mode = entry.status.st_mode
+                parts = os.fsencode(entry.target), stat.S_IFMT(mode), stat.S_IMODE(mode), *known
+                lines.append(b"%s\0%o %o\0%s\0%s\n" % parts)
         digest.update(b"\0source\n" + b"".join(lines))
     return "sha256:" + digest.hexdigest()
 

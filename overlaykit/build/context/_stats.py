@@ -62,10 +62,11 @@ class StatCache:
     def find(self, status: Status) -> Known | None:
         """Return what is known of a file."""
         key = _key(status)
-        value = self._fresh.get(key) or self._stored.get(key)
+        value = self._fresh.get(key)
         if value is None:
-            return None
-        if key not in self._fresh:
+            value = self._stored.get(key)
+            if value is None:
+                return None
             self._used[key] = value
         return Known(value[:32], value[32:])
 
