@@ -13,9 +13,13 @@ import statistics
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 
 RUNS = 40
+
+STORE = "<store>"
+"""Stands for the directory of a store with one snapshot."""
 
 #: What is started: a name, the words, and the most that it may take as a multiple of the floor; None: no promise.
 SUBJECTS: tuple[tuple[str, list[str], float | None], ...] = (
@@ -23,6 +27,8 @@ SUBJECTS: tuple[tuple[str, list[str], float | None], ...] = (
     ("overlaykit --help", ["--help"], None),
     ("overlaykit snapshots --help", ["snapshots", "--help"], None),
     ("overlaykit drivers --json", ["drivers", "--json"], None),
+    ("overlaykit images", ["images", "--store", STORE], None),
+    ("overlaykit ps", ["ps", "--store", STORE], None),
 )
 
 
@@ -44,12 +50,15 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    subjects = {"python3 -c pass": [sys.executable, "-c", "pass"]}
-    subjects |= {name: [script(), *words] for name, words, _ in SUBJECTS}
-    times: dict[str, list[float]] = {name: [] for name in subjects}
-    for _ in range(arguments.runs):
-        for name, words in subjects.items():
-            times[name].append(start(words))
+    with tempfile.TemporaryDirectory() as store:
+        start([script(), "prepare", "one", "--store", store])
+        subjects = {"python3 -c pass": [sys.executable, "-c", "pass"]}
+        for name, words, _ in SUBJECTS:
+            subjects[name] = [script(), *(store if word == STORE else word for word in words)]
+        times: dict[str, list[float]] = {name: [] for name in subjects}
+        for _ in range(arguments.runs):
+            for name, words in subjects.items():
+                times[name].append(start(words))
     # The least is what the work takes; everything above it is what else the machine was doing.
     floor = min(times["python3 -c pass"])
     limits = {name: limit for name, _, limit in SUBJECTS}
