@@ -15,6 +15,8 @@ from overlaykit_btrfs import BtrfsDriver, _ioctl, probe
 from overlaykit import errors, linux
 from overlaykit.driver import DriverConfig, Durability, SnapshotId
 
+pytestmark = pytest.mark.special
+
 BASE, BOX, TOP = SnapshotId("base"), SnapshotId("box"), SnapshotId("top")
 
 

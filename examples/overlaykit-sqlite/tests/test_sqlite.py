@@ -22,6 +22,8 @@ from overlaykit_sqlite._content import PIECE
 from overlaykit import errors
 from overlaykit.driver import DriverConfig, Durability, SnapshotId
 
+pytestmark = pytest.mark.special
+
 BASE, BOX = SnapshotId("base"), SnapshotId("box")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 

@@ -1,6 +1,6 @@
 """Run a command with what only root can provide: ``python tests/provided.py [--btrfs] [--fuse] -- COMMAND ...``.
 
-Both are there in a mount namespace of the command alone, and gone with it. With ``--btrfs`` each word ``{}`` of the
+Both are there in a mount namespace of the command alone, and gone with it. With ``--btrfs`` each word ``@`` of the
 command becomes a directory that everybody may write to, on a new Btrfs in a file. With ``--fuse`` everybody may open
 /dev/fuse, as on most machines, whatever the mode of this machine's.
 """
@@ -25,7 +25,7 @@ _FUSE = Path("/dev/fuse")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="provided.py", description="Run a command with what root can provide.")
-    parser.add_argument("--btrfs", action="store_true", help="make a Btrfs, and put its path for {}")
+    parser.add_argument("--btrfs", action="store_true", help="make a Btrfs, and put its path for @")
     parser.add_argument("--options", default="", help="the options it is mounted with")
     parser.add_argument("--fuse", action="store_true", help="open /dev/fuse to everybody")
     parser.add_argument("command", nargs="+")
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
             with filesystems(directory) as make:
                 point = make("btrfs", "1G", parsed.options)
                 point.chmod(0o1777)
-                words = [str(point) if word == "{}" else word for word in parsed.command]
+                words = [str(point) if word == "@" else word for word in parsed.command]
                 code = subprocess.run(words).returncode
         if parsed.fuse:
             subprocess.run(["umount", _FUSE], check=True)
