@@ -108,10 +108,11 @@ def test_it_raises_as_subprocess_does(box: RunnableContainer, runtime: str) -> N
     with pytest.raises(subprocess.CalledProcessError) as failed:
         box.run(["sh", "-c", "echo out; exit 4"], check=True, capture_output=True, runtime=runtime)
     assert (failed.value.returncode, failed.value.stdout) == (4, b"out\n")
+    long = f"7777{os.getpid()}"  # another run's are none of this one's business
     with pytest.raises(subprocess.TimeoutExpired) as late:
-        box.run(["sh", "-c", "echo begun; sleep 77777"], timeout=1, capture_output=True, runtime=runtime)
+        box.run(["sh", "-c", f"echo begun; sleep {long}"], timeout=1, capture_output=True, runtime=runtime)
     assert late.value.output == b"begun\n"
-    assert processes_with("77777") == []
+    assert processes_with(long) == []
     with pytest.raises(ValueError, match="capture_output"):
         box.run(["true"], capture_output=True, stdout=subprocess.PIPE)
     with pytest.raises(ValueError, match="stdin and input"):
@@ -384,8 +385,10 @@ def test_a_program_that_does_not_care_ends_by_the_signal(box: RunnableContainer,
             time.sleep(delay)
             process.signal(2)
             assert process.wait(20) == 130
-    with box.start(RunOptions(args=("sh", "-c", "trap '' INT; sleep 0.3"), entrypoint=()), runtime=runtime) as process:
-        while not processes_with("sleep\x000.3"):
+    short = f"0.3{os.getpid()}"
+    script = f"trap '' INT; sleep {short}"
+    with box.start(RunOptions(args=("sh", "-c", script), entrypoint=()), runtime=runtime) as process:
+        while not processes_with(f"sleep\0{short}"):
             assert process.returncode is None
         process.signal(2)
         assert process.wait(20) == 0

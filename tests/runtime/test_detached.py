@@ -532,4 +532,4 @@ def test_nothing_is_left_of_a_run(store: ContainerStore, tmp_path: Path) -> None
     assert {state.supervisor, state.pid} <= {*processes_with(tmp_path.name)}
     box.remove(force=True)
     wait_gone(state.supervisor)
-    assert processes_with(f"{tmp_path.name}/store") == []
+    assert processes_with(f"{tmp_path}/store") == []
