@@ -170,8 +170,9 @@ class Presence:
             poll.register(run.watch, select.POLLIN)
             poll.register(listener.fileno(), select.POLLIN)
             if run.watch in (descriptor for descriptor, _ in poll.poll()):
-                listener.close()
                 self._ended(run)
+                # Only then: who has just come, and is not answered, looks at the record.
+                listener.close()
                 return
         from ._service import serve
 
@@ -275,6 +276,8 @@ class _Present(Watched):
                 self.kill()
                 with contextlib.suppress(errors.RunError):
                     self.wait()
+            if self._run.output is not None:
+                self._run.output.abandon()
             self._presence.leave(self._run)
             os.close(self._run.watch)
         super().close()

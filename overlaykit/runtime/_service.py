@@ -37,6 +37,11 @@ class Output:
         self.user = user
         self.stop = stop
 
+    def abandon(self) -> None:
+        """Wait no more for who runs it: what has not been read by now is in the log."""
+        with contextlib.suppress(OSError):  # it has been closed already
+            self.user.shutdown(socket.SHUT_RDWR)
+
 
 def serve(run: Run, listener: _socket.socket, ended: Callable[[], int]) -> None:
     """Look after a container until it has ended, and tell all who wait for that.

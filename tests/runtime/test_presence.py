@@ -183,6 +183,15 @@ def test_what_a_kept_one_writes_is_logged_and_goes_to_who_runs_it(store: Contain
     again.remove(force=True)
 
 
+def test_who_closes_it_need_not_have_read(store: ContainerStore) -> None:
+    with store.create_container("box:1", "web") as box:
+        process, connection = box.start_logged(RunOptions(args=("sh", "-c", "head -c 5000000 /dev/zero; sleep 1000")))
+        with connection:
+            process.close()
+            assert process.returncode == 137
+    DetachedContainer(store, "web").remove()
+
+
 def test_nothing_is_lost_for_who_reads_slowly(store: ContainerStore) -> None:
     with store.create_container("box:1", "web") as box:
         options = RunOptions(args=("sh", "-c", "head -c 20000000 /dev/zero; echo end"))
