@@ -123,6 +123,7 @@ class CommandParser:
         self._options: dict[str, Declared] = {}
         self._arguments: list[Declared] = []
         self._rest = ""
+        self._with_file: tuple[str, str] | None = None
         for option, value, text in GLOBAL_OPTIONS:
             if option == "--option":
                 self.common.add_argument(
@@ -170,12 +171,39 @@ class CommandParser:
         self._rest = name
         self.add_argument(f"[{name.upper()}...]", nargs="?", help=text)
 
+    def let_switch_take_file(self, switch: str, option: str) -> None:
+        """Let a global switch be followed by a file, which stands for another option with that file.
+
+        A word behind the switch is a file where it has a dot or a slash in it, which no name has that a command takes,
+        or follows an equals sign.
+
+        :param switch: such as ``--json``.
+        :param option: one that takes a file.
+        """
+        self._with_file = (switch, option)
+
+    def _files_taken(self, words: list[str]) -> list[str]:
+        if self._with_file is None:
+            return words
+        switch, option = self._with_file
+        taken: list[str] = []
+        remaining = list(words)
+        while remaining and remaining[0] != "--":
+            word = remaining.pop(0)
+            if word.startswith(f"{switch}="):
+                taken += [option, word.partition("=")[2]]
+            elif word == switch and remaining and remaining[0][:1] != "-" and ({".", "/"} & set(remaining[0])):
+                taken += [option, remaining.pop(0)]
+            else:
+                taken.append(word)
+        return taken + remaining
+
     def parse(self, words: list[str]) -> tuple[GlobalOptions, argparse.Namespace]:
         """Return the global options and the command's arguments.
 
         :raises UsageError: the words do not fit.
         """
-        options, others, rest = self._apart(words)
+        options, others, rest = self._apart(self._files_taken(words))
         try:
             found = self._plain(options, others)
         except _NotPlainError:

@@ -21,19 +21,57 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._all import CoreSuite, FullSuite
+    from ._document import SCHEMA, SCHEMA_VERSION, report_document, write_json
+    from ._level import Level
+    from ._page import report_page
+    from ._report import Reporter
+    from ._result import Outcome, Result, RunFacts, summarize
+    from ._sources import Source, source_of
     from ._suite import Suite
 
-__all__ = ["CoreSuite", "FullSuite", "Suite"]
+__all__ = [
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "CoreSuite",
+    "FullSuite",
+    "Level",
+    "Outcome",
+    "Reporter",
+    "Result",
+    "RunFacts",
+    "Source",
+    "Suite",
+    "report_document",
+    "report_page",
+    "source_of",
+    "summarize",
+    "write_json",
+]
+
+_LATER = {
+    "CoreSuite": "_all",
+    "FullSuite": "_all",
+    "Level": "_level",
+    "Outcome": "_result",
+    "Reporter": "_report",
+    "Result": "_result",
+    "RunFacts": "_result",
+    "SCHEMA": "_document",
+    "SCHEMA_VERSION": "_document",
+    "Source": "_sources",
+    "Suite": "_suite",
+    "report_document": "_document",
+    "report_page": "_page",
+    "source_of": "_sources",
+    "summarize": "_result",
+    "write_json": "_document",
+}
 
 
 def __getattr__(name: str) -> object:
     # The pytest plugin below this package is imported in every pytest run of an environment; the suite is not.
-    if name in {"CoreSuite", "FullSuite"}:
-        from . import _all
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(_all, name)
-    if name == "Suite":
-        from ._suite import Suite
-
-        return Suite
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._level import Level
 from .test_aspects import TestAspects
 from .test_capabilities import TestCapabilities
 from .test_changes import TestChanges
@@ -58,4 +59,4 @@ class FullSuite(
 class CoreSuite(FullSuite):
     """What no driver may fail: stacking, copy-on-write, whiteouts, changes, kinds and errors. Knows no capability."""
 
-    core_only = True
+    level = Level.CORE

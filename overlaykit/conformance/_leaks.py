@@ -57,9 +57,11 @@ def _descriptors() -> list[str]:
 
 
 def leaked(before: Resources, after: Resources) -> list[str]:
-    """Say, a line each, what is held ``after`` and was not ``before``."""
-    lines = []
-    for kind in ("descriptors", "mounts", "threads", "children"):
+    """Count what is held ``after`` and was not ``before``: a text for each kind."""
+    texts = []
+    for kind, one in (("descriptors", "descriptor"), ("mounts", "mount"), ("threads", "thread"), ("children", "child")):
         more: Counter[str] = getattr(after, kind) - getattr(before, kind)
-        lines += [f"{kind}: {number} more of {what}" for what, number in sorted(more.items())]
-    return lines
+        if more:
+            names = ", ".join(sorted(more))
+            texts.append(f"{more.total()} {one if more.total() == 1 else kind} ({names})")
+    return texts

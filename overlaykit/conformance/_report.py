@@ -1,28 +1,58 @@
-"""The results as JSON, for ``overlaykit conformance`` and for programs."""
+"""Makes results of pytest's reports, and hands them to whoever wants them."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import shlex
+import sys
 from typing import TYPE_CHECKING, Any
 
-from ._select import rule, subject_of, test_id
+import pytest
+
+from ._difference import TREES_DIFFER, are_trees, draw_difference
+from ._document import report_document, write_json
+from ._result import Outcome, Result
+from ._select import is_asked_for, level_of, replay_options, rule, subject_of, test_id
+from ._sources import source_of
+from ._subject import facts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    import pytest
+    from ._result import RunFacts
+    from ._select import Selection
 
-__all__ = ["Reporter", "annotate"]
+__all__ = ["FileSink", "Reporter", "annotate", "compare"]
 
 _KEY = "overlaykit"
+_DETAIL = 6000
+"""Characters of what pytest says of a failure that are kept: its end, where the assertion and its notes are."""
+
+_DIFFERENCE: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
-def annotate(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Attach a conformance test's id, rule and capability to its report."""
+def compare(config: pytest.Config, left: object, right: object) -> list[str] | None:
+    """Draw two trees that an assertion found to differ, the driver's being on its left; ``None`` for other values."""
+    if not are_trees(left, right):
+        return None
+    assert isinstance(left, dict)
+    assert isinstance(right, dict)
+    lines = draw_difference(left, right)
+    config.stash[_DIFFERENCE] = lines
+    return lines
+
+
+def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Attach what is known of a conformance test to its report, where it survives a transfer between processes."""
     facts = _facts(item)
-    if facts is not None and _KEY not in dict(report.user_properties):
-        report.user_properties.append((_KEY, facts))
+    if facts is None or _KEY in dict(report.user_properties):
+        return
+    lines = item.config.stash.get(_DIFFERENCE, [])
+    item.config.stash[_DIFFERENCE] = []
+    # Of many comparisons that failed on the way of a random test only the one that it ended with counts.
+    if report.failed and lines and call.excinfo is not None and lines[0] in str(call.excinfo.value):
+        facts["difference"] = lines
+    report.user_properties.append((_KEY, facts))
 
 
 def _facts(item: pytest.Item) -> dict[str, Any] | None:
@@ -34,68 +64,146 @@ def _facts(item: pytest.Item) -> dict[str, Any] | None:
     ]
     return {
         "driver": subject_of(item).spec.name,
-        "id": id,
+        "test": id,
         "rule": rule(item),
-        "capability": ", ".join(capability) or None,
+        "capability": ", ".join(capability),
         "refusal": item.get_closest_marker("without") is not None,
+        "sources": [source.as_json() for source in source_of(id.partition("[")[0])],
+        "node": item.nodeid,
     }
 
 
 class Reporter:
-    """Collects reports and writes them at the end.
+    """Collects the phases of each test and hands its result over when it has ended.
 
-    The file holds ``{"overlaykit": [header lines], "tests": [...]}``. Each test has ``driver``, ``id``, ``rule``,
-    ``capability`` (``None`` for the core), ``refusal``, ``outcome`` (passed, failed, error, skipped, xfailed, xpassed,
-    or left-out for a test that the driver's capabilities leave out), ``message`` and ``seconds``.
+    :param config: pytest's.
+    :param begin: called with the facts of each driver, once what will run is known.
+    :param tell: called with each result.
+    :param end: called when all is over.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        begin: Callable[[RunFacts], object],
+        tell: Callable[[Result], object],
+        end: Callable[[], object],
+    ) -> None:
         self._config = config
-        self._path = Path(config.getoption("--overlaykit-report-json"))
-        self._header: list[str] = []
-        self._tests: dict[str, dict[str, Any]] = {}
+        self._begin = begin
+        self._tell = tell
+        self._end = end
+        self._phases: dict[str, list[pytest.TestReport]] = {}
 
-    def pytest_report_header(self, config: pytest.Config) -> None:
-        """Keep the header."""
-        from .plugin import pytest_report_header
-
-        self._header = pytest_report_header(config)
-
-    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Note what the driver's capabilities leave out."""
-        for item in items:
-            facts = _facts(item)
-            if facts is not None and facts["capability"] is not None:
-                self._tests[item.nodeid] = facts | {"outcome": "left-out", "message": "", "seconds": 0.0}
+    def begin(self, selection: Selection) -> None:
+        """Tell what is tested, and what is not because of what a driver declares."""
+        for subject in selection.subjects:
+            self._begin(facts(self._config, subject))
+        for item in selection.left_out:
+            found = _facts(item)
+            if found is not None and _is_about_capability(item, refusal=found["refusal"]):
+                self._tell(_result(found, Outcome.OFFERED if found["refusal"] else Outcome.ABSENT))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a phase of a test; the worst phase is its outcome."""
-        facts = dict(report.user_properties).get(_KEY)
-        if not isinstance(facts, dict):
+        """Note a phase of a test; the last one ends it."""
+        found = dict(report.user_properties).get(_KEY)
+        if not isinstance(found, dict):
             return
-        entry = self._tests.setdefault(report.nodeid, facts | {"outcome": "passed", "message": "", "seconds": 0.0})
-        entry["seconds"] = round(entry["seconds"] + report.duration, 6)
-        outcome = _outcome(report)
-        if outcome != "passed" and entry["outcome"] in {"passed", "xfailed"}:
-            entry["outcome"] = outcome
-            entry["message"] = _message(report)
+        phases = self._phases.setdefault(report.nodeid, [])
+        phases.append(report)
+        if report.when == "teardown":
+            del self._phases[report.nodeid]
+            self._tell(self._judge(phases, found))
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_unconfigure(self) -> None:
+        """End."""
+        self._end()
+
+    def _judge(self, phases: Sequence[pytest.TestReport], found: dict[str, Any]) -> Result:
+        seconds = round(sum(phase.duration for phase in phases), 6)
+        for phase in phases:
+            known = getattr(phase, "wasxfail", None)
+            if phase.outcome == "failed":
+                outcome = Outcome.FAILED if phase.when == "call" else Outcome.ERROR
+                detail = phase.longreprtext[-_DETAIL:]
+                return _result(
+                    found,
+                    outcome,
+                    seconds,
+                    message=_reason(phase),
+                    detail=detail,
+                    difference=_difference(phase),
+                    replay=self._replay(found, detail),
+                )
+            if phase.outcome == "skipped":
+                outcome = Outcome.SKIPPED if known is None else Outcome.KNOWN
+                return _result(found, outcome, seconds, message=_reason(phase) if known is None else str(known))
+        return _result(found, Outcome.PASSED, seconds)
+
+    def _replay(self, found: dict[str, Any], detail: str) -> str:
+        option = self._config.getoption
+        if not option("--overlaykit-driver"):
+            return shlex.join(["pytest", found["node"], *replay_options(found["test"], self._config, detail, "pytest")])
+        words = ["overlaykit", "conformance", found["driver"], "--only", found["test"]]
+        if option("--overlaykit-root"):
+            words += ["--root", option("--overlaykit-root")]
+        for value in option("--overlaykit-option"):
+            words += ["--option", value]
+        return shlex.join([*words, *replay_options(found["test"], self._config, detail, "overlaykit")])
+
+
+def _is_about_capability(item: pytest.Item, *, refusal: bool) -> bool:
+    """Tell whether the driver's capabilities alone leave a test out, not its level or what was asked for."""
+    capabilities = subject_of(item).capabilities
+    declared = {one for mark in item.iter_markers("capability") for one in mark.args}
+    refused = {one for mark in item.iter_markers("without") for one in mark.args}
+    about = bool(declared - capabilities or refused & capabilities)
+    return about and is_asked_for(item) and level_of(item).has(capability=True, refusal=refusal)
+
+
+def _result(found: dict[str, Any], outcome: Outcome, seconds: float = 0.0, **more: Any) -> Result:
+    fields = {name: found[name] for name in ("driver", "test", "rule", "capability", "refusal")}
+    return Result(outcome=outcome, seconds=seconds, sources=tuple(found["sources"]), **fields, **more)
+
+
+def _difference(phase: pytest.TestReport) -> tuple[str, ...]:
+    # Each phase carries what the test is; trees only the one that it failed in.
+    found = dict(phase.user_properties).get(_KEY)
+    return tuple(found.get("difference", ())) if isinstance(found, dict) else ()
+
+
+def _reason(phase: pytest.TestReport) -> str:
+    """Return one line on why a test failed or was skipped."""
+    crash = getattr(phase.longrepr, "reprcrash", None)
+    if crash is not None:
+        text = str(crash.message)
+    elif isinstance(phase.longrepr, tuple):
+        text = str(phase.longrepr[2])
+    else:
+        text = str(phase.longrepr).strip().rpartition("\n")[2]
+    line = text.strip().partition("\n")[0]
+    # What pytest writes before the explanation of an assertion says nothing to who reads the trees.
+    return line.removeprefix("AssertionError: assert ").removesuffix(":") if TREES_DIFFER in line else line
+
+
+class FileSink:
+    """Writes the results of a run to a file, as ``overlaykit conformance --json`` does."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._runs: list[tuple[RunFacts, list[Result]]] = []
+
+    def begin(self, run: RunFacts) -> None:
+        """Note a driver."""
+        self._runs.append((run, []))
+
+    def tell(self, result: Result) -> None:
+        """Note a result."""
+        next(results for run, results in self._runs if run.driver == result.driver).append(result)
+
+    def end(self) -> None:
         """Write the file."""
-        result = {"overlaykit": self._header, "tests": sorted(self._tests.values(), key=lambda entry: str(entry["id"]))}
-        self._path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
-def _outcome(report: pytest.TestReport) -> str:
-    if hasattr(report, "wasxfail"):
-        return "xpassed" if report.outcome == "passed" else "xfailed"
-    if report.outcome == "failed":
-        return "failed" if report.when == "call" else "error"
-    return report.outcome
-
-
-def _message(report: pytest.TestReport) -> str:
-    if hasattr(report, "wasxfail"):
-        return str(report.wasxfail)
-    crash = getattr(report.longrepr, "reprcrash", None)
-    return str(crash.message) if crash is not None else str(report.longrepr or "")
+        try:
+            write_json(self._path, report_document(self._runs))
+        except OSError as error:
+            sys.stderr.write(f"{self._path} cannot be written: {error.strerror}\n")

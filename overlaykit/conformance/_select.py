@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ._amount import case_of, examples_of, seed_of
+from ._level import Level
 from ._subject import Subject, subject_from_class
 from ._suite import Suite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Selection", "rule", "select", "subject_of", "test_id"]
+__all__ = ["Selection", "is_asked_for", "level_of", "replay_options", "rule", "select", "subject_of", "test_id"]
+
+_BLOB = re.compile(r"@reproduce_failure\('([^']+)', b'([^']+)'\)")
+"""How hypothesis says which example failed."""
 
 
 @dataclass(slots=True)
@@ -58,6 +64,9 @@ def select(config: pytest.Config, items: Sequence[pytest.Item]) -> Selection:
     :raises pytest.UsageError: a conformance test has no driver, or a known failure names no test.
     """
     selection = Selection()
+    case_of(config)
+    only = set(config.getoption("--overlaykit-only"))
+    met: set[str] = set()
     ids: dict[Subject, set[str]] = {}
     for item in items:
         id = test_id(item)
@@ -66,13 +75,18 @@ def select(config: pytest.Config, items: Sequence[pytest.Item]) -> Selection:
             continue
         assert isinstance(item, pytest.Function)
         subject = subject_of(item)
-        ids.setdefault(subject, set()).update((id, id.partition("[")[0]))
-        if _wanted(item, subject):
+        names = _names(id)
+        ids.setdefault(subject, set()).update(names)
+        met |= names
+        # Both, though the first decides: that nobody skips a test of the core is held where it is not run, too.
+        if _wanted(item, subject) and is_asked_for(item):
             selection.kept.append(item)
             _mark_known(item, id, subject)
         else:
             selection.left_out.append(item)
     selection.subjects = list(ids)
+    if only - met:
+        raise pytest.UsageError(f"there is no conformance test {sorted(only - met)[0]!r}: --overlaykit-only takes ids")
     for subject, collected in ids.items():
         _check_known(subject, collected)
     return selection
@@ -84,8 +98,45 @@ def _wanted(item: pytest.Function, subject: Subject) -> bool:
     if not declared and not refused:
         _check_core(item, subject)
         return True
+    if not level_of(item).has(capability=True, refusal=bool(refused)):
+        return False
+    return declared <= subject.capabilities and not refused & subject.capabilities
+
+
+def level_of(item: pytest.Item) -> Level:
+    """Return how much of the suite is run where a test is from: the less of what its class and the caller say."""
+    assert isinstance(item, pytest.Function)
     assert item.cls is not None
-    return not item.cls.core_only and declared <= subject.capabilities and not refused & subject.capabilities
+    levels = list(Level)
+    own: Level = item.cls.level
+    return min(own, Level(item.config.getoption("--overlaykit-level")), key=levels.index)
+
+
+def is_asked_for(item: pytest.Item) -> bool:
+    """Tell whether ``--overlaykit-only`` names a test, or nothing."""
+    only = set(item.config.getoption("--overlaykit-only"))
+    return not only or not only.isdisjoint(_names(test_id(item) or ""))
+
+
+def _names(id: str) -> set[str]:
+    return {id, id.partition("[")[0]}
+
+
+def replay_options(id: str, config: pytest.Config, detail: str, program: str) -> list[str]:
+    """Return the words that make a test run as it did, besides its id.
+
+    :param id: its id.
+    :param detail: what pytest says of its failure.
+    :param program: ``"pytest"`` or ``"overlaykit"``, whose options they are to be.
+    """
+    if not id.startswith("properties."):
+        return []
+    prefix = "--overlaykit-" if program == "pytest" else "--"
+    words = [f"{prefix}seed={seed_of(config)}", f"{prefix}examples={examples_of(config)}"]
+    found = _BLOB.search(detail)
+    # Of a case that is replayed hypothesis does not say again which it is.
+    case = f"{found[1]}:{found[2]}" if found is not None else config.getoption("--overlaykit-case")
+    return [*words, f"{prefix}case={case}"] if case else words
 
 
 def _check_core(item: pytest.Function, subject: Subject) -> None:

@@ -15,15 +15,17 @@ import pytest
 
 from .. import __version__
 from ..driver import Capability, Driver, DriverConfig, DriverSpec, Durability, Probe
+from ._amount import examples_of, seed_of
 from ._coming import come_and_go, new_id
 from ._observer import differences, observe
+from ._result import RunFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ._suite import Suite
 
-__all__ = ["Subject", "header", "subject_from_class", "subject_from_options"]
+__all__ = ["Subject", "facts", "header", "subject_from_class", "subject_from_options"]
 
 _TICK = 0.03
 _SUBJECTS: pytest.StashKey[dict[object, Subject]] = pytest.StashKey()
@@ -192,6 +194,29 @@ def header(subject: Subject) -> list[str]:
         f"overlaykit: {privilege}, {where}",
         f"overlaykit capabilities: {declared}",
     ]
+
+
+def facts(config: pytest.Config, subject: Subject) -> RunFacts:
+    """Return what is tested, where, and how much of the suite: what a report begins with."""
+    distribution, _, version = subject.distribution.partition(" ")
+    return RunFacts(
+        driver=subject.spec.name,
+        distribution=distribution,
+        version=version,
+        options=dict(subject.options),
+        capabilities=tuple(sorted(map(str, subject.capabilities))),
+        root=str(subject.base),
+        filesystem=_filesystem(subject.base),
+        environment={
+            "overlaykit": __version__,
+            "python": platform.python_version(),
+            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "user": "root" if os.geteuid() == 0 else "unprivileged",
+        },
+        level=config.getoption("--overlaykit-level"),
+        seed=seed_of(config),
+        examples=examples_of(config),
+    )
 
 
 def _filesystem(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from ._leaks import leaked, resources
+from ._level import Level
 from ._rig import Rig
 from ._store import StoreRig
 from ._subject import Subject, subject_from_class
@@ -32,8 +33,8 @@ class Suite:
     driver: ClassVar[str | DriverSpec | None] = None
     #: The options it is constructed with.
     options: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    #: Whether the tests of capabilities are left out.
-    core_only: ClassVar[bool] = False
+    #: How much of the suite is run at most.
+    level: ClassVar[Level] = Level.FULL
 
     @pytest.fixture
     def subject(self, request: pytest.FixtureRequest) -> Subject:
@@ -52,7 +53,7 @@ class Suite:
         before = resources(str(space))
         yield
         lines = leaked(before, resources(str(space)))
-        assert not lines, "left behind:\n" + "\n".join(lines)
+        assert not lines, f"left behind: {'; '.join(lines)}"
 
     @pytest.fixture
     def rig(self, subject: Subject, space: Path, leaks: None) -> Iterator[Rig]:

@@ -6,6 +6,7 @@ Imported in every pytest run of an environment that has overlaykit, so it import
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +14,14 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from ._report import Reporter
     from ._select import Selection
 
+# They hold the assertions that compare trees.
+pytest.register_assert_rewrite("overlaykit.conformance._rig", "overlaykit.conformance._machine")
+
 _SUITE = "overlaykit.conformance._suite"
+_REPORTERS: pytest.StashKey[list[Reporter]] = pytest.StashKey()
 _SELECTION: pytest.StashKey[Selection] = pytest.StashKey()
 
 
@@ -33,17 +39,51 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="an option for the driver; may be given several times",
     )
-    group.addoption("--overlaykit-report-json", metavar="FILE", help="write the result of each conformance test")
+    group.addoption(
+        "--overlaykit-level",
+        metavar="LEVEL",
+        choices=("core", "declared", "full"),
+        default="full",
+        help="core, declared (and what the driver declares) or full (and that the rest is refused)",
+    )
+    group.addoption(
+        "--overlaykit-only",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="only the test of this id, such as links.write or links.write[case]; may be given several times",
+    )
+    group.addoption("--overlaykit-seed", metavar="N", type=int, help="of the property tests (5)")
+    group.addoption("--overlaykit-examples", metavar="N", type=int, help="how many the property tests try (40)")
+    group.addoption("--overlaykit-case", metavar="VERSION:BLOB", help="the one example of hypothesis to try")
+    group.addoption("--overlaykit-report-json", metavar="FILE", help="write the report of docs/conformance.md")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Say which markers there are."""
     config.addinivalue_line("markers", "capability(capability): a test of a capability, run where it is declared")
     config.addinivalue_line("markers", "without(capability): a test that a capability is refused where not declared")
-    if config.getoption("--overlaykit-report-json") and not hasattr(config, "workerinput"):
-        from ._report import Reporter
+    path = config.getoption("--overlaykit-report-json")
+    if path and not hasattr(config, "workerinput"):
+        from ._report import FileSink, Reporter
 
-        config.pluginmanager.register(Reporter(config), "overlaykit-report")
+        sink = FileSink(Path(path))
+        add_reporter(config, Reporter(config, sink.begin, sink.tell, sink.end))
+
+
+def add_reporter(config: pytest.Config, reporter: Reporter) -> None:
+    """Let a reporter hear of this run."""
+    config.stash.setdefault(_REPORTERS, []).append(reporter)
+    config.pluginmanager.register(reporter)
+
+
+def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+    """Draw two trees that differ as one."""
+    if op != "==" or _SUITE not in sys.modules:
+        return None
+    from ._report import compare
+
+    return compare(config, left, right)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -55,7 +95,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return header(subject_from_options(config))
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of capabilities that the driver does not declare, and mark the known failures."""
     if _SUITE not in sys.modules:
@@ -67,6 +107,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if selection.left_out:
         config.hook.pytest_deselected(items=selection.left_out)
     items[:] = selection.kept
+    for reporter in config.stash.get(_REPORTERS, []):
+        reporter.begin(selection)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
@@ -80,11 +122,13 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach id, rule and capability to a test's report, where they survive a transfer between processes."""
     report = yield
     if _SUITE in sys.modules:
         from ._report import annotate
 
-        annotate(item, report)
+        annotate(item, call, report)
     return report

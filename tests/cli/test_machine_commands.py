@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from overlaykit.cli.suite import Outcome, Result, summarize
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -146,23 +144,24 @@ def test_conformance_streams_a_table_and_writes_a_report(never: Cli, tmp_path: P
     words = ["conformance", "memory", "-k", "TestChanges or TestLinks or changes or links", "--report", str(report)]
     text = never.run(*words).stdout
     document = json.loads(report.read_text())
-    assert set(document) == {"driver", "distribution", "version", "ok", "counts", "seconds", "tests"}
-    assert document["ok"] is True
-    assert document["counts"]["passed"] == len(document["tests"]) > 10
-    for test in document["tests"]:
-        assert set(test) == {"test", "outcome", "seconds", "rule", "message"}
-        assert test["rule"].endswith(".")
+    assert (document["schema"], document["schema_version"], document["ok"]) == ("overlaykit-conformance", 1, True)
+    (driver,) = document["drivers"]
+    passed = driver["counts"]["passed"]
+    assert sum(test["outcome"] == "passed" for test in driver["tests"]) == passed > 10
+    assert all(rule["text"].endswith(".") for rule in document["rules"])
     groups = [line[2:30].strip() for line in text.splitlines() if line.startswith("✓")]
     assert len(groups) == len(set(groups))
     assert {"changes", "links"} <= set(groups)
-    assert text.splitlines()[-1] == f"memory: conforms ({document['counts']['passed']} passed)"
+    assert text.splitlines()[-1] == f"memory: conforms ({passed} passed)"
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_conformance_tells_the_rule_that_is_broken(never: Cli) -> None:
     text = never.run("conformance", "forgetful", "-k", "changes", "--option", "how=well", expect=1).stdout
     assert re.search(r"^✗ changes +\d+ passed, \d+ failed", text, re.MULTILINE)
-    assert re.search(r"^✗ changes\.\w+\n  rule: .*delete.*\.\n  \S", text, re.MULTILINE)
+    assert re.search(
+        r"^✗ changes\.\w+\n  rule: .*delete.*\.\n  from: docs/semantics.md, Changes\n  \S", text, re.MULTILINE
+    )
     assert re.search(r"^forgetful: \d+ tests failed", text, re.MULTILINE)
     document = json.loads(never.run("demo", "--driver", "forgetful", "--json", expect=1).stdout)
     assert [check["claim"] for check in document["checks"] if not check["holds"]] == [
@@ -193,14 +192,19 @@ def test_conformance_that_cannot_run(never: Cli) -> None:
     assert ran.stderr == "overlaykit: the conformance suite needs hypothesis: pip install overlaykit[conformance]\n"
 
 
-def test_results_survive_the_pipe_and_are_counted() -> None:
-    results = [
-        Result("links.one", Outcome.PASSED, 0.5, "A rule.", ""),
-        Result("links.two", Outcome.FAILED, 0.25, "Another\u2028rule.", "boom\nbang"),
-        Result("white_outs.x[a.b]", Outcome.KNOWN, 0.0),
-    ]
-    assert [Result.from_line(result.to_line()) for result in results] == results
-    assert not any("\n" in result.to_line() for result in results)
-    assert [result.group for result in results] == ["links", "links", "white outs"]
-    assert [result.bad for result in results] == [False, True, False]
-    assert summarize(results) == {"passed": 1, "failed": 1, "error": 0, "known": 1, "skipped": 0}
+def test_json_takes_a_file_where_one_follows(cli: Cli, tmp_path: Path) -> None:
+    words = ["-k", "close_twice"]
+    cli.run("conformance", "memory", "--json", "./a", *words, cwd=tmp_path)
+    cli.run("conformance", "--json", "b.json", "memory", *words, cwd=tmp_path)
+    cli.run("conformance", "memory", *words, "--json=c", cwd=tmp_path)
+    for name in ("a", "b.json", "c"):
+        assert json.loads((tmp_path / name).read_text())["ok"] is True
+    for order in (["--json", "conformance", "memory"], ["conformance", "--json", "memory"], ["conformance", "memory"]):
+        document = json.loads(cli.run(*order, *words, *([] if "--json" in order else ["--json"])).stdout)
+        assert [driver["name"] for driver in document["drivers"]] == ["memory"]
+
+
+def test_a_driver_that_cannot_be_tested_does_not_stop_the_others(never: Cli) -> None:
+    ran = never.run("conformance", "never", "memory", "-k", "close_twice", expect=1)
+    assert "never: could not be tested: the conformance suite could not be run: ERROR: the driver 'never'" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "memory: conforms (2 passed)"

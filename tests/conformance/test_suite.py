@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import overlaykit.conformance
-from overlaykit.conformance import CoreSuite, FullSuite
+from overlaykit.conformance import CoreSuite, FullSuite, Level
 from overlaykit.driver import Capability
 
 if TYPE_CHECKING:
@@ -79,5 +79,4 @@ def test_every_refusal_is_tested() -> None:
 
 def test_core_has_every_theme() -> None:
     assert issubclass(CoreSuite, FullSuite)
-    assert CoreSuite.core_only
-    assert not FullSuite.core_only
+    assert (CoreSuite.level, FullSuite.level) == (Level.CORE, Level.FULL)

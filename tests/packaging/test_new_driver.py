@@ -98,7 +98,7 @@ def test_style_and_types(python: Path, project: Path) -> None:
 
 def test_its_tests_are_green_as_generated(python: Path, project: Path) -> None:
     """The whole suite on the driver, without a network."""
-    said = run(*OFFLINE, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
+    said = run(*OFFLINE, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp=../temporary", cwd=project)
     assert " passed" in said
     assert "skipped" not in said
     assert "driver my-disk from overlaykit-my-disk 0.1.0" in said

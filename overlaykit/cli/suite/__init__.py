@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._result import Outcome, Result, summarize
-from ._run import run_suite
+from ._run import SuiteRun, run_suite
+from ._text import write_group, write_report
 
-__all__ = ["Outcome", "Result", "run_suite", "summarize"]
+__all__ = ["SuiteRun", "run_suite", "write_group", "write_report"]

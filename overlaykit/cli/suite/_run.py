@@ -11,17 +11,23 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...conformance import Result, RunFacts
 from ...errors import OverlaykitError, UnsupportedError
-from ._result import REPORT_FD, Result
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-__all__ = ["run_suite"]
+__all__ = ["REPORT_FD", "SuiteRun", "run_suite"]
+
+REPORT_FD = "OVERLAYKIT_REPORT_FD"
+"""The environment variable with the number of the descriptor that the reporter writes to."""
+
+SuiteRun = RunFacts | Result
+"""What a run tells: first what is tested, then each test that has ended."""
 
 
-def run_suite(driver: str, extra: Sequence[str]) -> Iterator[Result]:
-    """Run the conformance suite on a driver and yield each test's result as it ends.
+def run_suite(driver: str, extra: Sequence[str]) -> Iterator[SuiteRun]:
+    """Run the conformance suite on a driver: yield what is tested, then each test's result as it ends.
 
     :param driver: its name.
     :param extra: further arguments for pytest.
@@ -50,7 +56,7 @@ def run_suite(driver: str, extra: Sequence[str]) -> Iterator[Result]:
             raise OverlaykitError(f"the conformance suite could not be run: {_last_words(log)}")
 
 
-def _read_results(words: list[str], log: int) -> Generator[Result, None, int]:
+def _read_results(words: list[str], log: int) -> Generator[SuiteRun, None, int]:
     reader, writer = os.pipe()
     with open(reader, encoding="utf-8") as lines:
         try:
@@ -66,7 +72,7 @@ def _read_results(words: list[str], log: int) -> Generator[Result, None, int]:
             os.close(writer)
         try:
             for line in lines:
-                yield Result.from_line(line)
+                yield RunFacts.from_line(line) or Result.from_line(line)
             return process.wait()
         finally:
             # Reached early where the reader stops: interrupted, or its output closed.
