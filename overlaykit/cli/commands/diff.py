@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import changes
+from .._changes import show_changes
 
 if TYPE_CHECKING:
     import argparse
@@ -23,5 +23,5 @@ def configure(parser: CommandParser) -> None:
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Write the changes in tree order: A, M or D, the path, and what of a modified path differs."""
     with context.open_store() as store:
-        changes.show(context, arguments.key, store.open_container(arguments.key).changes())
+        show_changes(context, arguments.key, store.open_container(arguments.key).changes())
     return 0
