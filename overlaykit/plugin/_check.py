@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from .. import __version__
-from ..driver import API_VERSION, Capability, DriverSpec
+from ..driver import Capability, DriverSpec
+from ._api import oldest_version, raise_spec, spoken_version
 from ._resolve import describe, is_object_name
 from ._spec import CommandSpec
 
@@ -38,7 +39,7 @@ def check_drivers(returned: object, requirement: str) -> tuple[DriverSpec, ...]:
     for spec in specs:
         _check_driver(spec, requirement)
     _check_twice("driver", [spec.name for spec in specs])
-    return specs
+    return tuple(map(raise_spec, specs))
 
 
 def check_commands(returned: object) -> tuple[CommandSpec, ...]:
@@ -92,12 +93,12 @@ def _check_driver(spec: DriverSpec, requirement: str) -> None:
 def _check_api(spec: DriverSpec, requirement: str) -> None:
     what = f"the driver {spec.name}"
     _require(_is_int(spec.api) and spec.api >= 1, f"{what} has api={spec.api!r:.80}, not a number from 1 on")
-    if spec.api > API_VERSION:
+    oldest, spoken = oldest_version(), spoken_version()
+    written = f"{what} was written for version {spec.api} of the driver contract and overlaykit {__version__} speaks"
+    if spec.api > spoken:
         needed = f"{requirement!r}" if requirement else f"an overlaykit with API_VERSION {spec.api} or later"
-        raise RefusedError(
-            f"{what} was written for version {spec.api} of the driver contract and overlaykit {__version__} speaks "
-            f"{API_VERSION}; install {needed}"
-        )
+        raise RefusedError(f"{written} {spoken}; install {needed}")
+    _require(spec.api >= oldest, f"{written} {oldest} to {spoken}; install a newer version of the plugin")
 
 
 def _check_name(what: str, name: object) -> None:

@@ -6,6 +6,7 @@ import functools
 import sys
 from types import MappingProxyType
 
+from .. import __version__
 from ..errors import PluginError
 from ._check import RefusedError, check_commands, check_drivers
 from ._choose import choose_best, choose_named
@@ -212,7 +213,11 @@ class PluginManager:
                 self._add(plugin, origin, installed.requirement)
         except RefusedError as error:
             self._trace(f"{origin}: refused: {error}")
-            problem = PluginProblem(origin.plugin, origin.distribution, origin.version, str(error), error.__cause__)
+            # What raises may have been written for another overlaykit; who knows its own needs says so.
+            wants = f" (it asks for {installed.requirement!r}, this is overlaykit {__version__})"
+            hint = wants if installed.requirement and error.__cause__ is not None else ""
+            message = f"{error}{hint}"
+            problem = PluginProblem(origin.plugin, origin.distribution, origin.version, message, error.__cause__)
             self._problems.append(problem)
         else:
             self._trace(f"{origin}: loaded")

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from ..driver import Driver, Probe
 from ..errors import DriverError, DriverOptionError, DriverUnavailableError
+from ._api import raise_driver
 from ._close import close_matches
 from ._resolve import describe, load_object
 
@@ -101,6 +102,7 @@ def create_driver(registered: RegisteredDriver, config: DriverConfig) -> Driver:
         raise _fault(registered, f"{spec.factory} raised {describe(error)}") from error
     if not isinstance(driver, Driver):
         raise _fault(registered, f"{spec.factory} returned {type(driver).__name__}, not a Driver")
+    driver = raise_driver(spec.api, driver)
     if not (spec.late_probe and isinstance(vars(type(driver)).get("capabilities"), cached_property)):
         check_capabilities(registered, driver)
     return driver

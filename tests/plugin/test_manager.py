@@ -15,7 +15,8 @@ import pytest
 
 from overlaykit import errors
 from overlaykit.driver import Capability, Driver, DriverConfig, DriverSpec, Probe, SnapshotInfo, SnapshotKind
-from overlaykit.plugin import CommandSpec, PluginManager, PluginWarning, StoreInfo, hookimpl
+from overlaykit.plugin import CommandSpec, PluginManager, PluginWarning, StoreInfo, _api, hookimpl
+from overlaykit.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -439,3 +440,55 @@ def test_commands_are_registered_and_checked() -> None:
     assert list(plugins.commands) == ["push"]
     plugins.unregister("one")
     assert not plugins.commands
+
+
+# -- versions of the contract -----------------------------------------------------------------------------------------
+
+
+def test_a_spec_that_says_nothing_was_written_for_the_first_version() -> None:
+    """Not for the newest: the class is the host's, and the plugin may be older than it."""
+    assert spec("one").api == 1
+
+
+class Renamed(NullDriver):
+    """What a step of the next version makes of a driver."""
+
+    def __init__(self, inner: Driver) -> None:
+        super().__init__(inner.config)
+        self.inner = inner
+
+
+@pytest.fixture
+def version_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This overlaykit two versions later: it understands 2, and no longer 1."""
+    step = _api.Step(spec=lambda old: replace(old, summary=f"{old.summary}, as 3 has it"), driver=Renamed)
+    monkeypatch.setattr(_api, "API_VERSION", 3)
+    monkeypatch.setattr(_api, "STEPS", {2: step})
+
+
+@pytest.mark.usefixtures("version_3")
+def test_an_older_driver_is_made_one_of_this_version(here: str, tmp_path: Path) -> None:
+    plugins = manager(spec("old", api=2, summary="old"), spec("new", api=3, summary="new"))
+    assert (plugins.get("old").spec.summary, plugins.get("old").spec.api) == ("old, as 3 has it", 2)
+    assert plugins.get("new").spec.summary == "new"
+    old = plugins.create(plugins.get("old"), DriverConfig(tmp_path))
+    assert isinstance(old, Renamed)
+    assert isinstance(old.inner, NullDriver)
+    assert type(plugins.create(plugins.get("new"), DriverConfig(tmp_path))) is NullDriver
+
+
+@pytest.mark.usefixtures("version_3")
+@pytest.mark.parametrize(
+    ("api", "message"),
+    [
+        (1, "for version 1 of the driver contract and overlaykit .* speaks 2 to 3; install a newer version of the pl"),
+        (
+            4,
+            "for version 4 of the driver contract and overlaykit .* speaks 3; install an overlaykit with API_VER",
+        ),
+        (0, "api=0, not a number from 1 on"),
+    ],
+)
+def test_a_version_that_is_not_understood(api: int, message: str) -> None:
+    with pytest.raises(errors.PluginError, match=message):
+        manager(spec("one", api=api))
