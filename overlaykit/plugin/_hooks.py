@@ -11,34 +11,45 @@ from ._values import PluginWarning
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import pluggy
 
     from ..driver import SnapshotInfo
     from ._spec import StoreInfo
+    from ._values import Origin
 
 __all__ = ["call_after_commit", "call_before_remove"]
 
 
-def call_after_commit(hooks: pluggy.PluginManager, store: StoreInfo, snapshot: SnapshotInfo) -> None:
-    """Tell every plugin of a commit; each one's exception becomes a :class:`PluginWarning` that names it."""
+def call_after_commit(
+    hooks: pluggy.PluginManager, origins: Mapping[str, Origin], store: StoreInfo, snapshot: SnapshotInfo
+) -> None:
+    """Tell every plugin of a commit; each one's exception becomes a :class:`PluginWarning` that names it.
+
+    :param hooks: the plugins.
+    :param origins: where each comes from, by its name.
+    """
     faults = []
     for name, call in _each(hooks, "overlaykit_after_commit"):
         try:
             call(store=store, snapshot=snapshot)
         except Exception as error:
             faults.append(
-                f"the plugin {name!r} failed after the commit of {snapshot.key!r}, which stands: {describe(error)}"
+                f"the {origins[name]} failed after the commit of {snapshot.key!r}, which stands: {describe(error)}"
             )
     # Afterwards: a program may turn warnings into exceptions, and the other plugins are to be called all the same.
     for fault in faults:
         warnings.warn(fault, PluginWarning, stacklevel=3)
 
 
-def call_before_remove(hooks: pluggy.PluginManager, store: StoreInfo, snapshot: SnapshotInfo) -> str | None:
+def call_before_remove(
+    hooks: pluggy.PluginManager, origins: Mapping[str, Origin], store: StoreInfo, snapshot: SnapshotInfo
+) -> str | None:
     """Ask the plugins whether a snapshot may be removed; the first that refuses decides.
 
+    :param hooks: the plugins.
+    :param origins: where each comes from, by its name.
     :returns: the reason to refuse, with the plugin's name; ``None`` where nobody objects.
     :raises PluginError: a plugin failed: what it guards is not removed because its guard is broken.
     """
@@ -47,17 +58,17 @@ def call_before_remove(hooks: pluggy.PluginManager, store: StoreInfo, snapshot: 
             reason = call(store=store, snapshot=snapshot)
         except Exception as error:
             raise PluginError(
-                f"the plugin {name!r} failed when asked whether {snapshot.key!r} may be removed: {describe(error)}; "
+                f"the {origins[name]} failed when asked whether {snapshot.key!r} may be removed: {describe(error)}; "
                 "repair it or name it in OVERLAYKIT_DISABLE_PLUGINS"
             ) from error
         if reason is None:
             continue
         if not isinstance(reason, str):
             raise PluginError(
-                f"the plugin {name!r} answered {type(reason).__name__} when asked whether {snapshot.key!r} may be "
+                f"the {origins[name]} answered {type(reason).__name__} when asked whether {snapshot.key!r} may be "
                 "removed, not a text or None; repair it or name it in OVERLAYKIT_DISABLE_PLUGINS"
             )
-        return f"{reason} (plugin {name!r})"
+        return f"{reason} ({origins[name]})"
     return None
 
 

@@ -51,6 +51,7 @@ class PluginManager:
         self._commands: dict[str, RegisteredCommand] = {}
         self._problems: list[PluginProblem] = []
         self._disabled: list[Origin] = []
+        self._origins: dict[str, Origin] = {}
         self._traced = is_traced()
 
     @property
@@ -106,6 +107,7 @@ class PluginManager:
         if not self._hooks.has_plugin(name):
             raise PluginError(f"there is no plugin {name!r}; there are: {', '.join(self.plugins) or 'none'}")
         self._hooks.unregister(name=name)
+        del self._origins[name]
         self._drivers.discard(name)
         self._commands = {key: value for key, value in self._commands.items() if value.origin.plugin != name}
 
@@ -191,7 +193,7 @@ class PluginManager:
     def after_commit(self, store: StoreInfo, snapshot: SnapshotInfo) -> None:
         """Call ``overlaykit_after_commit`` of every plugin; what one raises becomes a :class:`PluginWarning`."""
         if self._is_hooked("overlaykit_after_commit"):
-            call_after_commit(self._hooks, store, snapshot)
+            call_after_commit(self._hooks, self._origins, store, snapshot)
 
     def before_remove(self, store: StoreInfo, snapshot: SnapshotInfo) -> str | None:
         """Call ``overlaykit_before_remove`` until a plugin refuses.
@@ -199,7 +201,11 @@ class PluginManager:
         :returns: the reason to refuse, with the plugin's name; ``None`` where nobody objects.
         :raises PluginError: a plugin failed to answer, which refuses too.
         """
-        return call_before_remove(self._hooks, store, snapshot) if self._is_hooked("overlaykit_before_remove") else None
+        return (
+            call_before_remove(self._hooks, self._origins, store, snapshot)
+            if self._is_hooked("overlaykit_before_remove")
+            else None
+        )
 
     # -- loading ---------------------------------------------------------------------------------------------------
 
@@ -253,6 +259,7 @@ class PluginManager:
                 other = self._commands[command.name].origin
                 raise RefusedError(f"it brings the command {command.name!r}, which the {other} brings too")
         self._hooks.register(plugin, origin.plugin)
+        self._origins[origin.plugin] = origin
         self._take(drivers, origin)
         self._commands.update({spec.name: RegisteredCommand(spec, origin) for spec in commands})
 

@@ -137,11 +137,13 @@ class Engine:
         return errors.ExistsError(f"there is a snapshot {show(key)} already: take another name, or remove it first")
 
     @contextlib.contextmanager
-    def using(self, row: Row) -> Iterator[None]:
+    def using(self, row: Row, new: SnapshotId | None = None) -> Iterator[None]:
         """Say what is wrong where a driver fails because the storage of ``row`` is not there.
 
         Looking first would cost every call, and it could be gone a moment later.
 
+        :param row: the snapshot.
+        :param new: what its storage becomes: a driver may fail when it has become that already.
         :raises SnapshotDamagedError: the storage is gone, the snapshot is not.
         :raises NotFoundError: the snapshot was removed meanwhile.
         """
@@ -153,7 +155,7 @@ class Engine:
                 raise
             if not self._is_there(row):
                 raise self.not_found(row.key) from error
-            if row.storage not in self.driver.ids():
+            if not {row.storage, new} & self.driver.ids():
                 raise self._damage(row) from error
             raise
 
@@ -287,7 +289,7 @@ class Engine:
             _seal(claim.trees)
             for tree in claim.trees:
                 tree.close()
-            with self.using(row):
+            with self.using(row, new):
                 self.driver.commit(row.id, new)
         except BaseException:
             self._settle(n, new, row)

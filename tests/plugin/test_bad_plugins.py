@@ -1,0 +1,386 @@
+"""Plugins that are wrong, as installed distributions: one line names each, and every other driver goes on working."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from testkit.wheels import install_wheels, make_wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAD = """
+import os, threading
+from overlaykit.driver import Capability, DriverSpec, Probe, Usage
+from overlaykit.plugin import hookimpl
+from overlaykit_memory import MemoryDriver
+
+
+def works(place):
+    return Probe(True, "works", capabilities=frozenset(CAPABILITIES))
+
+
+CAPABILITIES = {Capability.ACL, Capability.DEEP_STACK, Capability.DEVICE_NODES, Capability.EXCHANGE,
+                Capability.OWNERSHIP, Capability.SPARSE, Capability.TRUSTED_XATTRS}
+
+
+def spec(name, module, **fields):
+    given = {"factory": f"{module}:Made", "probe": f"{module}:works", "needs_path": False, "priority": -1}
+    return DriverSpec(name, **given | {"capabilities": frozenset(CAPABILITIES)} | fields)
+
+
+class Made(MemoryDriver):
+    pass
+"""
+
+REGISTERS = """
+@hookimpl
+def overlaykit_register_drivers():
+    return [spec("{name}", "{module}"{fields})]
+"""
+
+
+class Bad(NamedTuple):
+    """A plugin, and what is said of it.
+
+    :param source: what follows the head of its module.
+    :param says: a regular expression for the line that names it.
+    :param fields: further fields of its driver's spec.
+    :param registers: whether it registers a driver.
+    :param requires: what its distribution requires.
+    """
+
+    source: str
+    says: str
+    fields: str = ""
+    registers: bool = True
+    requires: str = ""
+
+
+#: Left out when they are loaded: "overlaykit drivers" has the line.
+LEFT_OUT = {
+    "bad-import": Bad(
+        "raise RuntimeError('no\\nluck')", "importing it raised RuntimeError: no luck; repair or uninstall"
+    ),
+    "bad-exit": Bad("raise SystemExit(3)", "importing it raised SystemExit: 3"),
+    "bad-newer": Bad(
+        "Capability.TIME_TRAVEL",
+        r"importing it raised AttributeError: .*TIME_TRAVEL.* \(it asks for 'overlaykit>=9', this is overlaykit ",
+        requires="overlaykit>=9",
+    ),
+    "bad-hook": Bad(
+        "@hookimpl\ndef overlaykit_register_drivers(): 1 // 0", "raised ZeroDivisionError", registers=False
+    ),
+    "bad-type": Bad(
+        "@hookimpl\ndef overlaykit_register_drivers(): return 7",
+        "overlaykit_register_drivers returned an object of type int, not an iterable of DriverSpec",
+        registers=False,
+    ),
+    "bad-field": Bad("", "the driver bad-field has priority='high', not a number", fields=', priority="high"'),
+    "bad-words": Bad(
+        "", "the driver bad-words has capabilities=.*, not a set of Capability", fields=', capabilities={"acl"}'
+    ),
+    "bad-future": Bad(
+        "",
+        "the driver bad-future was written for version 99 of the driver contract and overlaykit .* speaks 1; "
+        "install 'overlaykit>=99'",
+        fields=", api=99",
+        requires="overlaykit>=99",
+    ),
+    "bad-zero": Bad("", "the driver bad-zero has api=0, not a number from 1 on", fields=", api=0"),
+    "bad-twice": Bad(
+        "@hookimpl\ndef overlaykit_register_drivers(): return [spec('a', 'a')] * 2",
+        "it registers the driver a twice",
+        registers=False,
+    ),
+}
+
+#: Not usable, and "overlaykit drivers" says why.
+UNUSABLE = {
+    "bad-probe": Bad(
+        "def works(place): raise KeyError('no\\nluck')", r"its probe bad_probe:works raised KeyError: .no.*luck"
+    ),
+    "bad-answer": Bad("def works(place): return True", "its probe bad_answer:works returned bool, not Probe"),
+    "bad-boast": Bad("", "its probe offers .*acl.*, which it does not declare", fields=", capabilities=frozenset()"),
+}
+
+#: Broken when a store is used: the error is one line.
+AT_WORK = {
+    "bad-factory": Bad("def Made(config): raise ValueError('no luck')", "bad_factory:Made raised ValueError: no luck"),
+    "bad-object": Bad("def Made(config): return config", "bad_object:Made returned DriverConfig, not a Driver"),
+    "bad-more": Bad(
+        "def works(place): return Probe(True, 'works')",
+        "its object offers capabilities that its DriverSpec.capabilities does not declare",
+        fields=", capabilities=frozenset()",
+    ),
+    "bad-prepare": Bad(
+        "class Made(MemoryDriver):\n    def prepare(self, id, parent): raise TypeError('no luck')",
+        r"prepare\(\) raised TypeError: no luck",
+    ),
+    "bad-commit": Bad(
+        "class Made(MemoryDriver):\n    def commit(self, id, new): raise LookupError('first\\nsecond')",
+        r"commit\(\) raised LookupError: first; report",
+    ),
+    "bad-middle": Bad(
+        "class Made(MemoryDriver):\n    def commit(self, id, new):\n"
+        "        super().commit(id, new)\n        raise AssertionError('half way')",
+        r"commit\(\) raised AssertionError: half way",
+    ),
+    "bad-tree": Bad(
+        "class Made(MemoryDriver):\n    def tree(self, id, *, readonly): return '/tmp'",
+        r"tree\(\) returned str, not Tree",
+    ),
+    "bad-usage": Bad(
+        "class Made(MemoryDriver):\n    def usage(self, id): return 7", r"usage\(\) returned int, not Usage"
+    ),
+    "bad-changes": Bad(
+        "class Made(MemoryDriver):\n    def changes(self, id, parent): yield 'a'",
+        r"changes\(\) yielded str, not Change",
+    ),
+}
+
+#: Found by the suite: the rule, and what its line says.
+BY_THE_SUITE = {
+    "bad-claim": (
+        Bad(
+            "from overlaykit_memory._tree import MemoryTree\nimport errno\n"
+            "class Tree(MemoryTree):\n    def setxattr(self, path, name, value, *a, **k):\n"
+            "        if 'acl' in str(name): raise OSError(errno.EOPNOTSUPP, 'no')\n"
+            "        super().setxattr(path, name, value, *a, **k)\n"
+            "class Made(MemoryDriver):\n    def tree(self, id, *, readonly):\n        one = self._get(id)\n"
+            "        return Tree(one, readonly=readonly or one.frozen)",
+            "",
+        ),
+        "xattrs.default_acl",
+        "capability: acl, declared",
+    ),
+    "bad-modest": (
+        Bad(
+            "def works(place): return Probe(True, 'works')\n"
+            "class Made(MemoryDriver):\n    def __init__(self, config):\n        super().__init__(config)\n"
+            "        self.capabilities = frozenset()",
+            "",
+        ),
+        "xattrs.trusted_is_refused",
+        "capability: trusted-xattrs, not declared",
+    ),
+    "bad-descriptors": (
+        Bad(
+            "class Made(MemoryDriver):\n    def commit(self, id, new):\n        super().commit(id, new)\n"
+            "        os.open('/dev/null', os.O_RDONLY); os.open('/dev/null', os.O_RDONLY)",
+            "",
+        ),
+        "stacking.empty_base",
+        r"left behind: \d+ descriptors \(/dev/null\)",
+    ),
+    "bad-threads": (
+        Bad(
+            "class Made(MemoryDriver):\n    def close(self):\n        super().close()\n"
+            "        threading.Thread(target=threading.Event().wait, daemon=True, name='stays').start()",
+            "",
+        ),
+        "stacking.empty_base",
+        r"left behind: \d+ threads? \(stays ",
+    ),
+}
+
+GOOD = "good-one"
+
+
+def module(name: str, bad: Bad) -> str:
+    """Return the text of a plugin's module."""
+    registers = REGISTERS.format(name=name, module=name.replace("-", "_"), fields=bad.fields) if bad.registers else ""
+    return f"{HEAD}\n{textwrap.dedent(bad.source)}\n{registers}"
+
+
+ALL = LEFT_OUT | UNUSABLE | AT_WORK | {name: bad for name, (bad, _, _) in BY_THE_SUITE.items()}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One place with all of them, two pairs that are in each other's way, and a good one."""
+    wheels, place = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("site")
+    made = [
+        make_wheel(wheels, name, module(name, bad), version="2.3", requires=bad.requires) for name, bad in ALL.items()
+    ]
+    made += [
+        make_wheel(wheels, name, re.sub('spec."same-...", ', 'spec("same", ', module(name, Bad("", ""))))
+        for name in (GOOD, "same-one", "same-two")
+    ]
+    made += [
+        make_wheel(wheels, name, module(name, Bad("", "")), entry=f"taken = {name.replace('-', '_')}")
+        for name in ("plugin-one", "plugin-two")
+    ]
+    install_wheels(made, place)
+    return place
+
+
+def start(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "OVERLAYKIT_"))}
+    return subprocess.run(
+        [sys.executable, "-P", *words],
+        cwd=site,
+        env=kept | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def drivers(site: Path) -> dict[str, object]:
+    ran = start(site, "-m", "overlaykit", "drivers", "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    found: dict[str, object] = json.loads(ran.stdout)
+    return found
+
+
+def problem(drivers: dict[str, object], name: str) -> str:
+    problems = drivers["problems"]
+    assert isinstance(problems, list)
+    (line,) = [line for line in problems if line.startswith(f"plugin {name!r} of ")]
+    assert "\n" not in line
+    return str(line)
+
+
+def listed(drivers: dict[str, object], name: str) -> dict[str, object]:
+    found = drivers["drivers"]
+    assert isinstance(found, list)
+    (driver,) = [driver for driver in found if driver["name"] == name]
+    assert isinstance(driver, dict)
+    return driver
+
+
+def test_the_others_go_on(site: Path, drivers: dict[str, object]) -> None:
+    for name in (GOOD, "memory", "plugin-one"):
+        assert listed(drivers, name)["usable"] is True, name
+    program = (
+        f"import overlaykit\nwith overlaykit.open_store(driver={GOOD!r}) as s, s.snapshot() as w: w.commit('base')"
+    )
+    ran = start(site, "-c", program)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_plugin_that_is_left_out_has_its_line(drivers: dict[str, object], name: str) -> None:
+    line = problem(drivers, name)
+    assert line.startswith(f"plugin {name!r} of {name} 2.3: ")
+    assert re.search(LEFT_OUT[name].says, line), line
+    assert name not in str(drivers["drivers"])
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_probe_that_is_wrong_is_a_driver_that_cannot_be_used(drivers: dict[str, object], name: str) -> None:
+    driver = listed(drivers, name)
+    assert driver["usable"] is False
+    reason = str(driver["reason"])
+    assert re.search(UNUSABLE[name].says, reason), reason
+    assert reason.endswith(f"(plugin {name!r} of {name} 2.3)")
+    assert "\n" not in reason
+
+
+def test_two_of_one_name(drivers: dict[str, object]) -> None:
+    for name in ("same-one", "same-two"):
+        assert re.search(r"'same' is registered by same-one 1\.0 and by same-two 1\.0", problem(drivers, name))
+    assert "'same'" not in str(drivers["drivers"])
+    assert problem(drivers, "taken") == (
+        "plugin 'taken' of plugin-two 1.0: another plugin is called 'taken' already; uninstall one of them"
+    )
+
+
+WORK = """
+import sys
+import overlaykit
+from overlaykit.errors import DriverError
+
+try:
+    with overlaykit.open_store(driver=sys.argv[1]) as store:
+        store.prepare("work")
+        try:
+            with store.tree("work") as tree:
+                tree.write_bytes("kept", b"x")
+            store.usage("work")
+            list(store.changes("work"))
+            store.commit("work", "base")
+        except DriverError:
+            print(*sorted((info.key, str(info.kind)) for info in store.walk()))
+            raise
+except DriverError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("name", AT_WORK)
+def test_a_driver_that_breaks_at_work_has_its_line(site: Path, name: str) -> None:
+    ran = start(site, "-c", WORK, name)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert ran.stderr.startswith(f"the driver {name} is broken: ")
+    assert re.search(AT_WORK[name].says, ran.stderr), ran.stderr
+    assert f"plugin {name!r} of {name} 2.3" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "left"), [("bad-commit", "('work', 'active')"), ("bad-middle", "('base', 'committed')")]
+)
+def test_a_commit_that_fails_is_undone_or_finished(site: Path, name: str, left: str) -> None:
+    """Whether it had happened in the storage decides; nothing is lost either way."""
+    assert start(site, "-c", WORK, name).stdout == f"{left}\n"
+
+
+@pytest.mark.parametrize("name", BY_THE_SUITE)
+def test_the_suite_names_what_a_driver_does_not_keep(site: Path, name: str) -> None:
+    _, rule, says = BY_THE_SUITE[name]
+    ran = start(site, "-m", "overlaykit", "conformance", name, "--only", rule)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert f"✗ {rule}" in ran.stdout
+    assert re.search(says, ran.stdout), ran.stdout
+    assert ran.stdout.splitlines()[-1].startswith(f"{name}: 1 tests failed")
+
+
+# -- hooks -----------------------------------------------------------------------------------------------------------
+
+HOOKS = """
+from overlaykit.plugin import hookimpl
+
+@hookimpl
+def overlaykit_after_commit(store, snapshot):
+    raise RuntimeError("no\\nluck")
+
+@hookimpl
+def overlaykit_before_remove(store, snapshot):
+    {0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("1 // 0", "failed when asked whether 'base' may be removed: ZeroDivisionError"),
+        ("return 7", "answered int when asked whether 'base' may be removed, not a text or None"),
+    ],
+)
+def test_a_hook_that_fails_is_named(tmp_path: Path, body: str, says: str) -> None:
+    site = tmp_path / "site"
+    install_wheels([make_wheel(tmp_path, "bad-hooks", HOOKS.format(body), version="0.7")], site)
+    store = ("--store", str(tmp_path / "store"), "--driver", "directory")
+    assert start(site, "-m", "overlaykit", "prepare", "work", *store).returncode == 0
+    ran = start(site, "-m", "overlaykit", "commit", "work", "base", *store)
+    assert ran.returncode == 0
+    assert ran.stderr == (
+        "overlaykit: warning: the plugin 'bad-hooks' of bad-hooks 0.7 failed after the commit of 'base', which stands: "
+        "RuntimeError: no luck\n"
+    )
+    ran = start(site, "-m", "overlaykit", "remove", "base", *store)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"overlaykit: the plugin 'bad-hooks' of bad-hooks 0.7 {says}")
+    assert ran.stderr.count("\n") == 1
+    assert "OVERLAYKIT_DISABLE_PLUGINS" in ran.stderr
+    assert "base" in start(site, "-m", "overlaykit", "snapshots", *store).stdout
