@@ -20,6 +20,7 @@ FLOORS = {
     "errors": 0,
     "_native": 0,
     "values": 0,
+    "lazy": 0,
     "linux": 1,
     "tree": 1,
     "inodes": 2,
@@ -39,7 +40,7 @@ FLOORS = {
 #: What a driver may use: what any third party may.
 PUBLIC = {
     "overlaykit",
-    *(f"overlaykit.{name}" for name in ("errors", "values", "tree", "inodes", "driver", "plugin", "linux")),
+    *(f"overlaykit.{name}" for name in ("errors", "values", "lazy", "tree", "inodes", "driver", "plugin", "linux")),
 }
 
 

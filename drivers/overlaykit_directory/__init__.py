@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+from overlaykit.lazy import lazy_names
 
 TYPE_CHECKING = False
 
@@ -17,11 +17,5 @@ _MODULES = {
     "probe": "_probe",
 }
 
-
-def __getattr__(name: str) -> object:
-    # The plugin module is part of this package: listing the drivers imports it and must not import the driver.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
-    globals()[name] = value
-    return value
+# The plugin module is part of this package: listing the drivers imports it and must not import the driver.
+__getattr__, __dir__ = lazy_names(globals(), _MODULES)

@@ -5,8 +5,7 @@ The store is imported with it; the rest when a name is first used.
 
 from __future__ import annotations
 
-import importlib
-
+from ..lazy import lazy_names
 from ._store import BuildStore, open_store
 
 TYPE_CHECKING = False
@@ -40,14 +39,4 @@ _LATER = {
     "Shell": "_request",
 }
 
-
-def __getattr__(name: str) -> object:
-    module = _LATER.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(globals(), _LATER)

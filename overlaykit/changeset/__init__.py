@@ -5,8 +5,7 @@ What opens a store asks for digests; the rest is imported when a layer is read o
 
 from __future__ import annotations
 
-import importlib
-
+from ..lazy import lazy_names
 from ._digest import check_digest, digest_of, new_hash, split_digest
 
 TYPE_CHECKING = False
@@ -69,14 +68,4 @@ _LATER = {
     "write_layer": "_diff",
 }
 
-
-def __getattr__(name: str) -> object:
-    module = _LATER.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(globals(), _LATER)

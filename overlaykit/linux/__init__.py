@@ -6,8 +6,7 @@ Importing this package works everywhere; its functions raise :class:`~overlaykit
 
 from __future__ import annotations
 
-import importlib
-
+from ..lazy import lazy_names
 from ._lib import available
 
 TYPE_CHECKING = False
@@ -152,14 +151,4 @@ _LATER = {
     "tree_usage": "_trees",
 }
 
-
-def __getattr__(name: str) -> object:
-    module = _LATER.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(globals(), _LATER)

@@ -5,7 +5,7 @@ What a name needs is imported when it is first used.
 
 from __future__ import annotations
 
-import importlib
+from ..lazy import lazy_names
 
 TYPE_CHECKING = False
 
@@ -138,14 +138,4 @@ _LATER = {
     "find_user": "_users",
 }
 
-
-def __getattr__(name: str) -> object:
-    module = _LATER.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(globals(), _LATER)

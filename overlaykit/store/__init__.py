@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-
+from ..lazy import lazy_names
 from ._content import ContentStore
 from ._engine import Engine
 from ._ids import needs_user_namespace
@@ -58,14 +57,4 @@ _LATER = {
     "unpack_archive": "_import",
 }
 
-
-def __getattr__(name: str) -> object:
-    module = _LATER.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(globals(), _LATER)

@@ -5,8 +5,7 @@ What needs more than the standard library's lightest modules is imported when it
 
 from __future__ import annotations
 
-import importlib
-
+from ..lazy import lazy_names
 from ._change import Aspect, Change, ChangeKind, change_order
 from ._entry import TreeEntry
 from ._tree import RenameFlag, StrOrBytesPath, Tree
@@ -70,14 +69,4 @@ _LATER = {
     "tree_digest": "_compare",
 }
 
-
-def __getattr__(name: str) -> object:
-    module = _LATER.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(globals(), _LATER)

@@ -5,9 +5,9 @@ What copies is imported when something is copied, and not taken from the cache.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from ...lazy import lazy_names
 from ._content import content_digest
 from ._ignore import Ignore
 from ._mode import check_mode
@@ -38,14 +38,4 @@ _LATER = {
     "plan_copy": "_plan",
 }
 
-
-def __getattr__(name: str) -> object:
-    module = _LATER.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(globals(), _LATER)

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from ...lazy import lazy_names
 from ._ast import (
     PIPES,
     Add,
@@ -115,12 +115,7 @@ __all__ = [
     "targets",
 ]
 
-_LATER = frozenset(("Outline", "OutlineArgument", "Target", "outline", "targets"))
+_LATER = dict.fromkeys(("Outline", "OutlineArgument", "Target", "outline", "targets"), "_outline")
 """What no build needs."""
 
-
-def __getattr__(name: str) -> object:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module("._outline", __name__), name)
-    return value
+__getattr__, __dir__ = lazy_names(globals(), _LATER)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ...lazy import lazy_names
 
 if TYPE_CHECKING:
     from ._address import GitAddress, file_name, is_http, without_password
@@ -37,10 +38,4 @@ _LATER = {
     "without_password": "_address",
 }
 
-
-def __getattr__(name: str) -> object:
-    module = _LATER.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
-    return value
+__getattr__, __dir__ = lazy_names(globals(), _LATER)

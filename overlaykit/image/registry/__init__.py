@@ -5,9 +5,9 @@ What speaks with them is imported when it is first used: most builds and runs fi
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from ...lazy import lazy_names
 from ._options import Options
 
 if TYPE_CHECKING:
@@ -49,14 +49,4 @@ _LATER = {
     "tags": "_move",
 }
 
-
-def __getattr__(name: str) -> object:
-    module = _LATER.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(globals(), _LATER)
