@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ __all__ = ["FileSink", "Reporter", "annotate", "compare"]
 _KEY = "overlaykit"
 _DETAIL = 6000
 """Characters of what pytest says of a failure that are kept: its end, where the assertion and its notes are."""
+
+_GROUPED = re.compile(r"^[ |]*((?:AssertionError|\w*Error|Failed): .+)$", re.MULTILINE)
+"""The exceptions in a group, as a traceback lists them."""
 
 _DIFFERENCE: pytest.StashKey[list[str]] = pytest.StashKey()
 
@@ -182,6 +186,10 @@ def _reason(phase: pytest.TestReport) -> str:
     else:
         text = str(phase.longrepr).strip().rpartition("\n")[2]
     line = text.strip().partition("\n")[0]
+    if line.partition(":")[0] in ("ExceptionGroup", "BaseExceptionGroup"):
+        # Several things went wrong at the end of a test: the group's own line names none of them.
+        found = _GROUPED.findall(phase.longreprtext)
+        line = "; ".join(dict.fromkeys(found)) or line
     # What pytest writes before the explanation of an assertion says nothing to who reads the trees.
     return line.removeprefix("AssertionError: assert ").removesuffix(":") if TREES_DIFFER in line else line
 

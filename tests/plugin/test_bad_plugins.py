@@ -191,6 +191,22 @@ BY_THE_SUITE = {
     ),
 }
 
+MOUNTS = Bad(
+    """
+    import subprocess
+    class Made(MemoryDriver):
+        def commit(self, id, new):
+            super().commit(id, new)
+            # Not while it is only tried out, before the first test, over a directory of another name.
+            if self.config.root.name == "driver":
+                place = self.config.root.parent / "mounted"
+                place.mkdir()
+                subprocess.run(["mount", "-t", "tmpfs", "none", place], check=True)
+    """,
+    "",
+    fields=", needs_path=True",
+)
+
 GOOD = "good-one"
 
 
@@ -222,10 +238,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def start(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def start(site: Path, *words: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "OVERLAYKIT_"))}
     return subprocess.run(
-        [sys.executable, "-P", *words],
+        [*before, sys.executable, "-P", *words],
         cwd=site,
         env=kept | {"PYTHONPATH": str(site)},
         capture_output=True,
@@ -343,6 +359,18 @@ def test_the_suite_names_what_a_driver_does_not_keep(site: Path, name: str) -> N
     assert f"✗ {rule}" in ran.stdout
     assert re.search(says, ran.stdout), ran.stdout
     assert ran.stdout.splitlines()[-1].startswith(f"{name}: 1 tests failed")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_the_suite_counts_mounts(tmp_path: Path) -> None:
+    site, name = tmp_path / "site", "bad-mounts"
+    install_wheels([make_wheel(tmp_path, name, module(name, MOUNTS))], site)
+    # In a mount namespace of its own, so that what the driver leaves ends with it.
+    words = ["-m", "overlaykit", "conformance", name, "--only", "stacking.empty_base", "--root", str(tmp_path)]
+    ran = start(site, *words, before=("unshare", "--mount"))
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    (line,) = [line for line in ran.stdout.splitlines() if "left behind" in line]
+    assert re.search(r"left behind: 1 mount \(.* tmpfs none ", line), line
 
 
 # -- hooks -----------------------------------------------------------------------------------------------------------
