@@ -67,13 +67,7 @@ class Downloads:
         self._records = records
         self._options = options
         self._control = control
-        self._http = Http(
-            verify=not options.insecure,
-            ca=options.ca,
-            timeout=options.timeout,
-            slowest=options.slowest,
-            parallel=options.parallel,
-        )
+        self._http = Http(options)
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}

@@ -50,13 +50,7 @@ class Client:
         self.actions = "pull,push" if push else "pull"
         self._host = _HOSTS.get(registry, registry)
         self._loopback = is_loopback(self._host)
-        self._http = Http(
-            verify=not options.insecure,
-            ca=options.ca,
-            timeout=options.timeout,
-            slowest=options.slowest,
-            parallel=options.parallel,
-        )
+        self._http = Http(options)
         self._stopped = threading.Event()
         self._lock = threading.RLock()
         self._tokens = TokenCache()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import urllib3
 
+    from ._options import Options
+
 __all__ = ["Http", "is_loopback", "origin"]
 
 _BLOCK = 128 << 10
@@ -42,26 +44,22 @@ def origin(url: str) -> tuple[str, str, int]:
 class Http:
     """Pools of connections, with and without a proxy; thread-safe.
 
-    :param verify: whether certificates are checked.
-    :param ca: a file with the certificates of further authorities.
-    :param timeout: seconds for a connection, and without any progress.
-    :param slowest: bytes a second that must come.
-    :param parallel: connections to one host.
-    :raises NotFoundError: there is no such file.
+    :param options: certificates, patience, and how many connections to one host.
+    :raises NotFoundError: the file with certificates is not there.
     :raises RegistryError: it has no certificates.
     """
 
-    def __init__(self, *, verify: bool, ca: str | None, timeout: float, slowest: float, parallel: int) -> None:
-        self._verify = verify
-        self._ca = ca
-        self._timeout = timeout
-        self._parallel = parallel
-        self._slowest = slowest
+    def __init__(self, options: Options) -> None:
+        self._verify = not options.insecure
+        self._ca = options.ca
+        self._timeout = options.timeout
+        self._parallel = options.parallel
+        self._slowest = options.slowest
         self._sockets = Sockets()
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
         self._pools: dict[tuple[str, bool], urllib3.PoolManager] = {}
-        if ca is not None:
+        if self._ca is not None:
             self._tls()
 
     def request(
