@@ -144,7 +144,7 @@ class TreePath(PureTreePath):
         on_error: Callable[[OSError], object] | None = None,
         follow_symlinks: bool = False,
     ) -> Iterator[tuple[Self, list[str], list[str]]]:
-        """Walk the directory as :meth:`pathlib.Path.walk` of Python 3.12 does.
+        """Walk the directory as ``pathlib.Path.walk`` of Python 3.12 does.
 
         :param on_error: called with the error of a directory that cannot be listed; without it that is passed over.
         """
