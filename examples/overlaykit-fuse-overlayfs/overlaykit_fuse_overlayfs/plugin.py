@@ -1,0 +1,41 @@
+"""What the plugin manager loads: data alone, so that listing drivers imports none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from overlaykit.driver import Capability, DriverSpec
+from overlaykit.plugin import hookimpl
+
+from ._known import known_failures
+
+__all__ = ["CAPABILITIES", "FOR_ROOT", "overlaykit_register_drivers"]
+
+FOR_ROOT = frozenset({Capability.ACL, Capability.DEVICE_NODES, Capability.OWNERSHIP, Capability.TRUSTED_XATTRS})
+"""What only root can offer."""
+
+# Named one by one: a newer overlaykit may know capabilities that this driver does not have.
+CAPABILITIES = FOR_ROOT | {
+    Capability.EXCHANGE,
+    Capability.HOST_PATH,
+    Capability.PERMISSIONS,
+    Capability.PERSISTENT,
+    Capability.SPARSE,
+}
+"""The most that the driver offers anywhere."""
+
+
+@hookimpl
+def overlaykit_register_drivers() -> Iterable[DriverSpec]:
+    """Register the driver."""
+    return [
+        DriverSpec(
+            name="fuse-overlayfs",
+            factory="overlaykit_fuse_overlayfs:FuseOverlayfsDriver",
+            probe="overlaykit_fuse_overlayfs:probe",
+            priority=20,  # what it gets wrong, "directory" does not, which copies
+            capabilities=CAPABILITIES,
+            summary="layers merged by the program fuse-overlayfs, with or without root",
+            known_failures=known_failures(),
+        )
+    ]
