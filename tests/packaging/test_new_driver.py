@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -102,3 +103,25 @@ def test_its_tests_are_green_as_generated(python: Path, project: Path) -> None:
     assert " passed" in said
     assert "skipped" not in said
     assert "driver my-disk from overlaykit-my-disk 0.1.0" in said
+
+
+def test_a_report_of_two_drivers_needs_no_checkout_and_no_network(python: Path, place: Path) -> None:
+    words = [
+        "conformance",
+        "memory",
+        "my-disk",
+        "-k",
+        "test_links",
+        "--json",
+        "./report.json",
+        "--html",
+        "./report.html",
+    ]
+    said = run(*OFFLINE, python, "-m", "overlaykit", *words, cwd=place)
+    assert "my-disk: conforms" in said
+    document = json.loads((place / "report.json").read_text())
+    assert [(driver["name"], driver["distribution"]) for driver in document["drivers"]] == [
+        ("memory", "overlaykit"),
+        ("my-disk", "overlaykit-my-disk"),
+    ]
+    assert (place / "report.html").read_text().startswith("<!doctype html>")
