@@ -57,6 +57,8 @@ class Mounter:
                 cwd=self._directory,
                 pass_fds=[others.fileno()],
                 stdin=subprocess.DEVNULL,
+                # What ends a whole group, such as Ctrl-C, must not end it between a mount and its unmounting.
+                start_new_session=True,
             )
         answer = mine.recv(4096)
         if answer != b"ready":
