@@ -57,6 +57,11 @@ class Driver(ABC):
         """Make the active snapshot ``id`` that starts as ``parent``, the root's attributes included.
 
         Without a parent it is empty: one root directory, mode 0755, owned by the caller.
+
+        :param id: its id, which was never used before.
+        :param parent: a committed snapshot; ``None`` for a base.
+        :raises OSError: what the storage says, such as ENOSPC; there is no ``id`` then. Also where the stack would be
+            deeper than the driver can show (at least 128 layers, 500 with ``Capability.DEEP_STACK``).
         """
 
     def transient(self, id: SnapshotId) -> None:
@@ -64,10 +69,16 @@ class Driver(ABC):
         :meth:`commit` is called for it: until then nothing of it needs to reach a disk.
 
         The default does nothing with that.
+
+        :param id: the active snapshot; no tree of it was opened yet.
         """
 
     def persist(self, id: SnapshotId) -> None:
-        """Hear that such a snapshot is to stay after all, as if :meth:`transient` had never been called for it."""
+        """Hear that such a snapshot is to stay after all, as if :meth:`transient` had never been called for it.
+
+        :param id: the active snapshot.
+        :raises OSError: what the storage says; it is transient still.
+        """
 
     @abstractmethod
     def commit(self, id: SnapshotId, new: SnapshotId) -> None:
@@ -76,12 +87,19 @@ class Driver(ABC):
         All trees of ``id`` are sealed and closed before. With any durability but ``NONE`` its content is on the disk
         when this returns.
 
+        :param id: the active snapshot.
+        :param new: the id of the committed one, which was never used before.
         :raises LayerInUseError: something still writes to it; nothing has changed then.
+        :raises OSError: what the storage says; the active snapshot is there as it was, and can be written again.
         """
 
     @abstractmethod
     def remove(self, id: SnapshotId) -> None:
-        """Remove a snapshot of either kind. Cheap: rename to a trash and leave the rest to :meth:`cleanup`."""
+        """Remove a snapshot of either kind. Cheap: rename to a trash and leave the rest to :meth:`cleanup`.
+
+        :param id: no tree of it is open, and no child is over it. What modes its directories have does not matter.
+        :raises OSError: what the storage says; the snapshot is there as it was.
+        """
 
     @abstractmethod
     def tree(self, id: SnapshotId, *, readonly: bool) -> Tree:
@@ -89,17 +107,30 @@ class Driver(ABC):
 
         A committed one is only ever asked for with ``readonly``. An active one may be asked for several times, also
         while another tree of it is open in this process: all show the same.
+
+        :param readonly: every write through the tree is EROFS, also by its ``host_path``.
+        :returns: a tree of its own for each call, of which closing ends nothing but itself.
+        :raises DriverUnavailableError: with ``late_probe`` in the spec: what the probe would have said, with its reason
+            and fix.
+        :raises OSError: what the storage says.
         """
 
     @abstractmethod
     def usage(self, id: SnapshotId) -> Usage:
-        """Return what this snapshot takes by itself."""
+        """Return what this snapshot takes by itself, without its parents; a commit does not change it.
+
+        :returns: bytes of storage and number of inodes, a file with several names counted once.
+        :raises OSError: what the storage says.
+        """
 
     @abstractmethod
     def ids(self) -> Iterator[SnapshotId]:
         """Yield every snapshot there is, of either kind, in no particular order.
 
-        The framework compares them with its metadata after a crash and removes what nobody knows.
+        The framework compares them with its metadata after a crash and removes what nobody knows. Never listed is what
+        is not whole, and what :meth:`remove` has taken.
+
+        :raises OSError: what the storage says: a list that is cut short would be taken for loss.
         """
 
     def writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
@@ -107,6 +138,9 @@ class Driver(ABC):
 
         No tree of ``id`` is open meanwhile, and none is opened before the writer is closed. Where applying fails, the
         snapshot is removed. The default writes through :meth:`tree`; override it to write straight into the storage.
+
+        :param parent: what it was prepared over, ``None`` for a base and for what :meth:`rebase` is to put over one.
+        :raises OSError: what the storage says.
         """
         from ._tree_writer import TreeWriter
 
@@ -120,6 +154,7 @@ class Driver(ABC):
 
         :param partial: the caller may set owners, but ``Capability.DEVICE_NODES`` is not declared: only what it may not
             set is kept, and :class:`~overlaykit.tree.PartialTree` shows it.
+        :raises OSError: what the storage says.
         """
         from ..tree import MappedTree, PartialTree
         from ._mapped_writer import MappedWriter
@@ -135,7 +170,10 @@ class Driver(ABC):
         but a writer was opened of it before; that may be open, and looks at what is below after this alone. Layers
         of one image are so written at the same time, though each stands on another.
 
+        :param id: the active snapshot.
+        :param parent: a committed snapshot, which :meth:`tree` shows below it from now on.
         :raises CapabilityError: ``Capability.REBASE`` is not declared.
+        :raises OSError: what the storage says; the snapshot is removed then.
         """
         raise errors.CapabilityError(
             f"the driver {type(self).__name__} puts no snapshot over another one later; prepare it over that one",
@@ -147,6 +185,10 @@ class Driver(ABC):
 
         The default compares the two trees entry by entry; override it where the storage knows what changed. Without a
         parent every entry is added, and the root is compared with that of an empty snapshot.
+
+        :param id: a snapshot of either kind; a writable tree of it may be open.
+        :param parent: what it was prepared over.
+        :raises OSError: what the storage says, also between two changes.
         """
         from ..tree import compare
 
@@ -160,6 +202,7 @@ class Driver(ABC):
     def mounts(self, id: SnapshotId, *, readonly: bool) -> Sequence[Mount]:
         """Return what a host would mount, in order, to see the snapshot; the same on every call.
 
+        :param readonly: so that it cannot be written through the mount; always for a committed one.
         :raises CapabilityError: ``Capability.HOST_MOUNT`` is not declared.
         """
         raise errors.CapabilityError(
@@ -170,6 +213,7 @@ class Driver(ABC):
     def verify(self, id: SnapshotId) -> None:
         """Check that a committed snapshot still is what was committed.
 
+        :param id: a committed snapshot; those below it are verified by themselves.
         :raises SnapshotDamagedError: it is not; the message names a path.
         :raises CapabilityError: ``Capability.VERIFY`` is not declared.
         """
@@ -179,10 +223,15 @@ class Driver(ABC):
         )
 
     def cleanup(self) -> None:
-        """Delete what :meth:`remove` or a crash left behind. Called outside all locks, also by two callers at once."""
+        """Delete what :meth:`remove` or a crash left behind. Called outside all locks, also by two callers at once.
+
+        What another process is making at this moment stays.
+
+        :raises OSError: something could not be deleted; it is tried again at the next call.
+        """
 
     def close(self) -> None:
-        """Let go of everything. Closing twice is allowed."""
+        """Let go of everything: descriptors, mounts, threads. Trees were closed before. Closing twice is allowed."""
 
     def __enter__(self) -> Self:
         return self
