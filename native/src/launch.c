@@ -4,6 +4,7 @@
  * What happens there is done by a process that shares the caller's memory, while the calling thread waits for it: so it costs
  * no copy of the caller's page tables, and it must do system calls and nothing else (userns.h).
  */
+#include "descriptors.h"
 #include "overlaykit.h"
 #include "userns.h"
 
@@ -24,16 +25,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
 #ifndef SYS_mount_setattr
 #define SYS_mount_setattr 442
 #endif
 #ifndef MOVE_MOUNT_F_EMPTY_PATH
 #define MOVE_MOUNT_F_EMPTY_PATH 0x4
 #endif
-enum { STACK = 128 * 1024, GUARD = 4096, SIGSET = 8, NUMBER = 24, TREE_CLONE = 1, TREE_RECURSIVE = 0x8000, SET_CLOEXEC = 4, ATTR_NODEV = 4, OVERLAY = 0x794c7630 };
+enum { STACK = 128 * 1024, GUARD = 4096, SIGSET = 8, NUMBER = 24, TREE_CLONE = 1, TREE_RECURSIVE = 0x8000, ATTR_NODEV = 4, OVERLAY = 0x794c7630 };
 
 struct start {
     struct ok_launch *launch;
@@ -191,34 +189,6 @@ static int make_place(struct start *start)
     return error ? failed(start, OK_LAUNCH_PROC, 0, error) : 0;
 }
 
-/* Descriptors 0, 1 and 2 from any others, and nothing else but what is kept. */
-static int set_descriptors(const struct ok_launch *launch)
-{
-    int held[3], null = -1;
-
-    for (int n = 0; n < 3; n++) {
-        if (launch->stdio[n] < 0 && null < 0) {
-            null = last(syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0));
-            if (null < 0)
-                return null;
-        }
-        held[n] = last(syscall(SYS_fcntl, launch->stdio[n] < 0 ? null : launch->stdio[n], F_DUPFD_CLOEXEC, 3));
-        if (held[n] < 0)
-            return held[n];
-    }
-    for (int n = 0; n < 3; n++) {
-        int error = last(syscall(SYS_dup3, held[n], n, 0));
-        if (error < 0)
-            return error;
-    }
-    if (syscall(SYS_close_range, 3U, ~0U, SET_CLOEXEC) < 0)
-        return -errno;
-    for (size_t n = 0; n < launch->keep_count; n++)
-        if (syscall(SYS_fcntl, launch->keep[n], F_SETFD, 0) < 0)
-            return -errno;
-    return 0;
-}
-
 /* What is caught becomes the default, as execve(2) would make it, before anything may be delivered: a handler of the caller must
  * not run here. Python ignores SIGPIPE and SIGXFSZ for itself alone. */
 static void reset_signals(void)
@@ -259,7 +229,7 @@ static int become(struct start *start)
         if (error)
             return error;
     }
-    error = set_descriptors(launch);
+    error = ok_set_descriptors(launch->stdio, launch->keep, launch->keep_count);
     if (error)
         return failed(start, OK_LAUNCH_STDIO, 0, error);
     reset_signals();

@@ -322,6 +322,27 @@ def test_limits_hold(box: RunnableContainer, runtime: str) -> None:
     assert done.stdout.strip() == "200000000"
 
 
+def test_devices_of_the_machine_stay_its_own(box: RunnableContainer, runtime: str) -> None:
+    """Runtimes give the standard streams to the container's user."""
+    need_root()
+    for name in ("null", "zero"):
+        before = os.stat(f"/dev/{name}")
+        with open(f"/dev/{name}", "r+b", buffering=0) as device:
+            done = box.run(
+                ["sh", "-c", "echo lost; echo lost > /dev/stdout && exit 7"],
+                user="4321",
+                stdin=subprocess.DEVNULL,
+                stdout=device,
+                stderr=device,
+                runtime=runtime,
+            )
+        assert done.returncode == 7
+        after = os.stat(f"/dev/{name}")
+        assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+    done = box.run(["sh", "-c", "cat; echo end"], user="4321", stdin=subprocess.DEVNULL, capture_output=True)
+    assert done.stdout == b"end\n"
+
+
 def test_nothing_is_left_of_cgroups(box: RunnableContainer, runtime: str) -> None:
     need_root()
     before = set(Path("/sys/fs/cgroup").glob("**/overlaykit/*/"))
