@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import overlaykit.driver
+import overlaykit.tree
 from overlaykit.conformance import FullSuite
 from overlaykit.driver import Driver, LayerWriter, Probe, SnapshotInfo
 from overlaykit.inodes import Inodes
@@ -67,9 +69,21 @@ def test_the_fields_of_values_are_listed() -> None:
     assert {one.name for one in dataclasses.fields(SnapshotInfo)} == set(re.findall(r"`(\w+)`", row.split("|")[3]))
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+@pytest.mark.parametrize("page", sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")))
 def test_rules_that_are_named_exist(page: str) -> None:
     themes = {rule.partition(".")[0] for rule in RULES}
     mentioned = re.findall(r"(?:`|--only )(\w+)\.(\w+)(?=[`\s])", (DOCS / page).read_text())
     ids = {f"{theme}.{name}" for theme, name in mentioned if theme in themes and name not in {"py", "md"}}
     assert ids <= RULES
+
+
+def test_the_reference_of_drivers_leaves_nothing_out() -> None:
+    text = (DOCS / "reference" / "driver.md").read_text()
+    shown = re.findall(r"^\.\. auto(?:class|data|function):: overlaykit\.driver\.(\w+)$", text, re.MULTILINE)
+    assert sorted(shown) == sorted(set(overlaykit.driver.__all__) - set(overlaykit.tree.__all__))
+
+
+def test_what_must_fail_is_said_of_methods_that_there_are() -> None:
+    methods = {row.strip("`") for row in table("reference/driver.md", "method")}
+    assert methods <= public(Driver)
+    assert methods > {"commit", "tree", "rebase", "mounts", "verify"}
