@@ -95,7 +95,7 @@ class Probe:
     :param reason: why, or why not: one line without a full stop.
     :param fix: what would make it usable: one line; empty where nothing would, or nothing needs to.
     :param capabilities: what it offers here; a subset of its spec's.
-    :param details: further facts for ``overlaykit doctor``, such as ``{"mode": "rootless"}``.
+    :param details: further facts for ``overlaykit drivers``, such as ``{"mode": "rootless"}``.
     """
 
     usable: bool

@@ -30,7 +30,7 @@ class MappedTree(Tree):
     ``user.containers.override_stat``; attributes outside ``user.*`` by another name (``_override``). Devices, FIFOs and
     sockets are empty files for real, which nobody can open here.
 
-    What a process changes through :attr:`host_path` is what it can change without root. A mode changed there holds, and
+    What a process changes through :attr:`~Tree.host_path` is what it can change without root. A mode changed there holds, and
     replaces the one kept.
 
     :param inner: the tree as it is stored; closed with this one.
