@@ -30,8 +30,8 @@ class MappedTree(Tree):
     ``user.containers.override_stat``; attributes outside ``user.*`` by another name (``_override``). Devices, FIFOs and
     sockets are empty files for real, which nobody can open here.
 
-    What a process changes through :attr:`~Tree.host_path` is what it can change without root. A mode changed there holds, and
-    replaces the one kept.
+    What a process changes through :attr:`~Tree.host_path` is what it can change without root. A mode changed there
+    holds, and replaces the one kept.
 
     :param inner: the tree as it is stored; closed with this one.
     :param foreign: containers/storage or fuse-overlayfs wrote it, whose modes for real say nothing.
