@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from testkit.loops import need_root
+from testkit.unprivileged import command
 
 from overlaykit import open_store
 from overlaykit.errors import CapabilityError
 
 if TYPE_CHECKING:
+    from testkit.bases import BaseRegistry
+
     from overlaykit.image import ImageStore
 
 GIVEN = "OVERLAYKIT_TEST_MIRROR"
@@ -76,3 +82,27 @@ def test_build_and_run(mirror: None, digests: set[str], driver: str, context: Pa
             assert box.tree.read_text("made/file") == "hello 0\n"
             assert box.tree.stat("made/file").st_mode & 0o7777 == 0o4711
             assert not box.tree.exists("usr/share/doc")
+
+
+def test_all_of_it_without_privileges(base_registry: BaseRegistry) -> None:
+    need_root()
+    variables = {key: value for key, value in os.environ.items() if key != "OVERLAYKIT_REQUIRE_TOOLS"}
+    variables |= {GIVEN: "yes", **base_registry.environment}
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "real",
+        "-k",
+        "build_and_run",
+        __file__,
+    ]
+    done = subprocess.run(
+        command(*words, need=(base_registry.conf.parent,)), capture_output=True, text=True, check=False, env=variables
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "3 passed" in done.stdout
