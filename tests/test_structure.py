@@ -33,6 +33,7 @@ FLOORS = {
     "explore": 7,
     "build": 8,
     "conformance": 9,
+    "pytest_plugin": 9,
     "cli": 10,
     "__main__": 10,
 }

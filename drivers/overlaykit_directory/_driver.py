@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from overlaykit import errors, linux
 from overlaykit.driver import Capability, Driver, Durability, HostWriter, KeptWriter, Mount, NamespaceWriter, Usage
-from overlaykit.tree import HostTree, compare
+from overlaykit.tree import HostTree, compare, compare_copy
 
-from ._changes import changes
 from ._layout import Committed, Layout, Prepared, Record
 from ._probe import can_clone, offered
 
@@ -168,7 +167,8 @@ class DirectoryDriver(Driver):
             if before is None or prepared.parent != parent:
                 yield from compare(before, after)
             else:
-                yield from changes(before, after, prepared, self._layout.inodes(id, prepared))
+                inodes = self._layout.inodes(id, prepared)
+                yield from compare_copy(before, after, begun=prepared.begun, done=prepared.done, inodes=inodes)
 
     def mounts(self, id: SnapshotId, *, readonly: bool) -> Sequence[Mount]:
         return [Mount("bind", str(self._layout.tree(id)), ("rbind", "ro" if readonly else "rw"))]

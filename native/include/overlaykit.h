@@ -16,6 +16,7 @@
 #include "../cdef/differ.h"
 #include "../cdef/launch.h"
 #include "../cdef/mount.h"
+#include "../cdef/namespace.h"
 #include "../cdef/open.h"
 #include "../cdef/pack.h"
 #include "../cdef/runner.h"

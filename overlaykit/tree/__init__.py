@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._compare import LinkGroups, Unchanged, compare, difference, same_content, tree_digest
+    from ._compare_copy import compare_copy
     from ._copy import Copied, copy_tree
     from ._host import HostTree
     from ._mapped import MappedTree, mapped_changes
@@ -41,6 +42,7 @@ __all__ = [
     "Unchanged",
     "change_order",
     "compare",
+    "compare_copy",
     "copy_tree",
     "difference",
     "mapped_changes",
@@ -61,6 +63,7 @@ _LATER = {
     "Unchanged": "_compare",
     "STAT_XATTRS": "_override",
     "compare": "_compare",
+    "compare_copy": "_compare_copy",
     "copy_tree": "_copy",
     "difference": "_compare",
     "mapped_changes": "_mapped",

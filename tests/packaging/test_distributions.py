@@ -113,7 +113,7 @@ def test_the_entry_points_load() -> None:
     assert groups == {
         "console_scripts": {"overlaykit"},
         "overlaykit": {"overlayfs", "directory", "memory"},
-        "pytest11": {"overlaykit"},
+        "pytest11": {"overlaykit", "overlaykit.pytest_plugin"},
     }
     for point in points:
         assert point.load() is not None
@@ -162,7 +162,9 @@ except DriverUnavailableError as error:
     assert "compiler" in fix
 
 
-@pytest.mark.parametrize("name", ["overlaykit", "overlaykit.errors", "overlaykit.conformance.plugin"])
+@pytest.mark.parametrize(
+    "name", ["overlaykit", "overlaykit.errors", "overlaykit.conformance.plugin", "overlaykit.pytest_plugin"]
+)
 def test_importing_it_is_light(name: str) -> None:
     heavy = {"pluggy", "rich", "sqlite3", "cffi", "_cffi_backend", "overlaykit._native", "psutil", "hypothesis"}
     program = f"import {name}, sys; print(*sys.modules)"
