@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from pathlib import Path
@@ -173,6 +174,8 @@ class OverlayTreeFactory:
                 source = self._sources[path] = self._open(path)
             tree = OverlayTree(path, source.driver, source.copies)
         except OSError as error:
+            if error.errno == errno.EPERM and self._choice.driver == "directory":
+                self._refuse(path, f"only root can copy what is another user's, or a device: {error.filename}")
             self._refuse(path, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         self._trees.append(tree)
         return tree
@@ -194,6 +197,7 @@ class OverlayTreeFactory:
 
     def _open(self, path: Path) -> _Source:
         self._opened += 1
+        path = path.resolve()
         place = self._place / str(self._opened)
         place.mkdir(0o700)
         if self._choice.driver == "overlayfs":

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from testkit.pytests import ROOT_DIRECTORY, USER_DIRECTORY, WAYS, Run, Way
+from testkit.pytests import AS_ROOT, ROOT_DIRECTORY, USER_DIRECTORY, WAYS, Run, Way
 
 pytestmark = pytest.mark.native
 
@@ -125,6 +125,45 @@ def test_a_source_below_the_temporary_directory(pytester: pytest.Pytester, run: 
         """
     )
     run(way, "--overlay-driver", way.driver).assert_outcomes(passed=2)
+
+
+def test_a_source_that_is_a_link(pytester: pytest.Pytester, place: Path, run: Run, way: Way) -> None:
+    (place / "linked").symlink_to("site")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.overlay_tree("linked")
+        @pytest.mark.parametrize("time", range(2))
+        def test_it(overlay_tree, overlay_changes, time):
+            assert not overlay_tree.is_symlink()
+            assert overlay_changes() == []
+            (overlay_tree / "index.html").unlink()
+        """
+    )
+    run(way, "--overlay-driver", way.driver).assert_outcomes(passed=2)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can make a file of another user")
+def test_a_file_of_another_user(pytester: pytest.Pytester, place: Path, run: Run) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.overlay_tree("site")
+        @pytest.mark.parametrize("time", range(2))
+        def test_it(overlay_tree, time):
+            status = (overlay_tree / "index.html").stat()
+            assert (status.st_uid, status.st_gid) == (1234, 4321)
+            (overlay_tree / "index.html").unlink()
+        """
+    )
+    for driver in ("overlayfs", "directory"):
+        run(ROOT_DIRECTORY, "--overlay-driver", driver, others="site/index.html").assert_outcomes(passed=2)
+    pytester.makepyfile('import pytest\n@pytest.mark.overlay_tree("site")\ndef test_it(overlay_tree): pass')
+    assert refused(run(USER_DIRECTORY, others="site/index.html")) == (
+        f"no overlay tree of {place}/site: only root can copy what is another user's, or a device: index.html"
+    )
 
 
 def test_where_overlays_are_too_deep_a_copy_does_it(pytester: pytest.Pytester, run: Run) -> None:

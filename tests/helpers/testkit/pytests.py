@@ -68,14 +68,16 @@ def place(pytester: pytest.Pytester) -> Path:
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, place: Path) -> Run:
-    """Run pytest in a way; the project belongs to whoever that is."""
+    """Run pytest in a way; the project belongs to whoever that is, but for a file of ``others``."""
 
-    def run(way: Way, *arguments: str, **variables: str) -> pytest.RunResult:
+    def run(way: Way, *arguments: str, others: str = "") -> pytest.RunResult:
         if AS_ROOT:
             owner = 65534 if way.user else 0
             for path in (place, *place.rglob("*")):
                 os.chown(path, owner, owner, follow_symlinks=False)
             (place / "site" / "pages").chmod(0o2755)
+            if others:
+                os.chown(place / others, 1234, 4321)
         result = pytester.run(*way.words(place, *arguments), timeout=240)
         if (place / "temp").exists():
             shutil.rmtree(place / "temp")
