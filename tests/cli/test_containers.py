@@ -298,8 +298,12 @@ def test_a_shell_on_a_terminal(boxes: Cli, runtime: str) -> None:
         screen.press(b"clear; stty size\r")
         screen.wait_for(seen("20 70"))
         # Ctrl-C is the shell's, and Ctrl-D its end.
-        screen.press(b"echo st''arted; sleep 1000\r")
+        long = f"1000{os.getpid()}"
+        screen.press(f"echo st''arted; sleep {long}\r".encode())
         screen.wait_for(seen("started"))
+        # Before the program is in the terminal's foreground, the shell takes the signal for itself, and then waits.
+        while not processes_with(f"sleep\0{long}"):
+            time.sleep(0.01)
         screen.press(b"\x03")
         screen.press(b"echo code $?\r")
         screen.wait_for(seen("code 130"))

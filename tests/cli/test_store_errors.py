@@ -134,11 +134,12 @@ def test_a_veto_of_a_plugin(stocked: Cli, tmp_path: Path) -> None:
         "@hookimpl\ndef overlaykit_after_commit():\n    raise ValueError('no luck')\n"
     )
     stocked.environment["PYTHONPATH"] = str(site)
-    assert "it is kept (plugin 'guard')" in stocked.error("remove", "web", code=10)
+    assert "it is kept (plugin 'guard' of ok-guard 1.0)" in stocked.error("remove", "web", code=10)
     ran = stocked.run("commit", "web", "done")
     assert ran.stdout == "done\n"
     assert ran.stderr == (
-        "overlaykit: warning: the plugin 'guard' failed after the commit of 'done', which stands: ValueError: no luck\n"
+        "overlaykit: warning: the plugin 'guard' of ok-guard 1.0 failed after the commit of 'done', which stands: "
+        "ValueError: no luck\n"
     )
     stocked.run("remove", "done")
 

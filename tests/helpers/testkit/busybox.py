@@ -118,6 +118,7 @@ class Box:
                 files=tuple(self.files),
                 sources=tuple(self.sources),
                 rootless=self.rootless,
+                groups=not self.rootless,
             )
         finally:
             if root is not self.root:
