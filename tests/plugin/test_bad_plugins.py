@@ -388,6 +388,7 @@ def overlaykit_before_remove(store, snapshot):
 """
 
 
+@pytest.mark.native
 @pytest.mark.parametrize(
     ("body", "says"),
     [

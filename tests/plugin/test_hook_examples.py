@@ -29,6 +29,7 @@ def site(tmp_path: Path) -> Path:
     return tmp_path / "site"
 
 
+@pytest.mark.native
 def test_commits_are_logged_and_what_is_to_be_kept_is(site: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OVERLAYKIT_")}
