@@ -133,7 +133,7 @@ def test_words_that_cannot_be_understood(boxes: Cli) -> None:
 def _connected(pid: int) -> bool:
     """Tell whether a process has reached another one's socket."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
+        links = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
         sockets = {link[8:-1] for link in links if link.startswith("socket:[")}
         lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
         return any(fields[5] == "03" and fields[6] in sockets for fields in lines)
