@@ -10,10 +10,8 @@ from pathlib import Path
 
 from overlaykit import errors, linux
 from overlaykit.driver import (
-    Aspect,
     Capability,
     Change,
-    ChangeKind,
     Driver,
     DriverConfig,
     Durability,
@@ -26,7 +24,7 @@ from overlaykit.driver import (
     Usage,
 )
 from overlaykit.linux import DifferenceFlag
-from overlaykit.tree import HostTree, compare, difference
+from overlaykit.tree import HostTree, compare, compare_copy
 
 from . import _ioctl
 from ._probe import probe
@@ -173,27 +171,11 @@ class BtrfsDriver(Driver):
                 yield from compare(None, after)
                 return
             before = stack.enter_context(self.tree(parent, readonly=True))
-            aspects = difference(before, after, ".")
-            if aspects:
-                yield Change(ChangeKind.MODIFIED, ".", aspects)
-            for flags, path in self._differences(id, before, after):
-                if flags & DifferenceFlag.ADDED:
-                    yield Change(ChangeKind.ADDED, path)
-                elif flags & DifferenceFlag.DELETED:
-                    yield Change(ChangeKind.DELETED, path)
-                elif flags & DifferenceFlag.TYPE:
-                    yield Change(ChangeKind.MODIFIED, path, Aspect.TYPE)
-                else:
-                    aspects = difference(before, after, path)
-                    if flags & DifferenceFlag.LINKS:
-                        aspects |= Aspect.LINKS
-                    if aspects:
-                        yield Change(ChangeKind.MODIFIED, path, aspects)
+            # A snapshot has its parent's inode numbers, and its change times from before.
+            yield from compare_copy(before, after, begun=0, done=self._prepared(id), inodes=None)
 
-    def _differences(self, id: SnapshotId, before: HostTree, after: HostTree) -> Iterator[linux.Difference]:
-        """Yield what may differ from the parent: a snapshot has its inode numbers, and the change times from before."""
-        done = (self._snapshots / id / "prepared").stat().st_ctime_ns
-        return linux.differ(before.fileno(), after.fileno(), begun=0, done=done, inodes=None)
+    def _prepared(self, id: SnapshotId) -> int:
+        return (self._snapshots / id / "prepared").stat().st_ctime_ns
 
     def usage(self, id: SnapshotId) -> Usage:
         parent = (self._snapshots / id / "prepared").read_text()
@@ -209,7 +191,8 @@ class BtrfsDriver(Driver):
         # Whole files, also where only a part of one is no longer shared: which blocks are, only root can ask.
         seen = {}
         with self.tree(parent, readonly=True) as before:
-            for flags, path in self._differences(id, before, after):
+            differences = linux.differ(before.fileno(), after.fileno(), begun=0, done=self._prepared(id), inodes=None)
+            for flags, path in differences:
                 if not flags & DifferenceFlag.DELETED:
                     status = after.lstat(path)
                     seen[status.st_ino] = status.st_blocks * 512
