@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from testkit.loops import fill
 
 import overlaykit
 from overlaykit import errors
@@ -32,19 +33,6 @@ STEPS = {
     "ADD": "ADD large.tar /\n",
     "bind": "RUN --mount=type=bind,source=large,target=/l busybox cp /l /large\n",
 }
-
-
-def fill(path: Path, free: int) -> None:
-    """Take all room but some bytes."""
-    with open(path, "wb", buffering=0) as file:
-        for step in (1 << 20, 64 << 10, 4096, 1):
-            while True:
-                try:
-                    file.write(b"\xa5" * step)
-                except OSError:
-                    break
-        file.truncate(max(0, file.tell() - free))
-        os.fsync(file.fileno())
 
 
 def held(store: BuildStore) -> dict[str, Any]:

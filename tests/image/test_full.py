@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from testkit.images import layer, make_image, write_layout
+from testkit.loops import fill
 from testkit.rich import open_to_all, run_as
 
 import overlaykit
@@ -32,19 +33,6 @@ BASE = layer({"etc": None, **{f"etc/f{n}": b"x" * 100 for n in range(40)}})
 BIG = layer({"big": None, **{f"big/f{n}": _DICE.randbytes(300_000) for n in range(8)}, "big/one": bytes(700_000)})
 FREE = [0, 8 << 10, 64 << 10, 200 << 10, 600 << 10, 1500 << 10, 3 << 20]
 """Bytes that are left when it begins; the whole takes some more than the last."""
-
-
-def _fill(path: Path, free: int) -> None:
-    """Take all room but some bytes."""
-    with open(path, "wb", buffering=0) as file:
-        for step in (1 << 20, 64 << 10, 4096, 1):
-            while True:
-                try:
-                    file.write(b"\xa5" * step)
-                except OSError:
-                    break
-        file.truncate(max(0, file.tell() - free))
-        os.fsync(file.fileno())
 
 
 def _held(store: ImageStore) -> dict[str, object]:
@@ -134,7 +122,7 @@ def _all(root: Path, images: Path, driver: str) -> None:
         for name, (action, undo) in ACTIONS.items():
             for free in FREE:
                 before = _held(store)
-                _fill(root / "filler", free)
+                fill(root / "filler", free)
                 case = f"{name} with {free} bytes"
                 try:
                     action(store, images)

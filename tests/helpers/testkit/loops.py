@@ -17,7 +17,7 @@ from testkit import syscalls
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MakeFilesystem", "filesystems", "need_root", "need_tool"]
+__all__ = ["MakeFilesystem", "filesystems", "fill", "need_root", "need_tool"]
 
 MakeFilesystem = Callable[..., Path]
 """``make(kind, size="400M", options="")``: a new, empty, mounted ``ext4``, ``xfs``, ``btrfs`` or ``tmpfs``."""
@@ -28,6 +28,19 @@ _FORMAT = {
     "btrfs": ["mkfs.btrfs", "-q", "-f"],
 }
 _SMALLEST = {"ext4": "16M", "xfs": "320M", "btrfs": "128M", "tmpfs": "1M"}
+
+
+def fill(path: Path, free: int) -> None:
+    """Take all room of a file system, by a file, but some bytes."""
+    with open(path, "wb", buffering=0) as file:
+        for step in (1 << 20, 64 << 10, 4096, 1):
+            while True:
+                try:
+                    file.write(b"\xa5" * step)
+                except OSError:
+                    break
+        file.truncate(max(0, file.tell() - free))
+        os.fsync(file.fileno())
 
 
 def need_tool(name: str) -> str:
