@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._find import find_runner
     from ._inside import ProcessInfo
     from ._logs import LogEntry, LogLimits
-    from ._privileges import explain_ids
+    from ._privileges import Privileges, explain_ids
     from ._relay import PtyEnd, Relay, SocketEnd
     from ._runner import Runner, RunningProcess
     from ._seccomp_bpf import compile_seccomp
@@ -57,6 +57,7 @@ __all__ = [
     "LogEntry",
     "LogLimits",
     "Network",
+    "Privileges",
     "ProcessInfo",
     "ProcessSpec",
     "PtyEnd",
@@ -126,6 +127,7 @@ _LATER = {
     "FileMount": "_values",
     "Limits": "_values",
     "Network": "_values",
+    "Privileges": "_privileges",
     "ProcessInfo": "_inside",
     "ProcessSpec": "_values",
     "RunMount": "_values",

@@ -8,6 +8,7 @@ nothing to clean up, whoever is killed.
 from __future__ import annotations
 
 from ..values import field, value_class
+from ._privileges import Privileges
 from ._values import Limits
 
 TYPE_CHECKING = False
@@ -33,10 +34,7 @@ class Bundle:
     :param files: what becomes ``files/N``.
     :param sources: descriptors of what becomes ``mounts/N``.
     :param limits: for runners that make the cgroup themselves; ``config`` has them too.
-    :param rootless: the caller has no privileges: the runner begins with a user namespace in which the caller's user
-        and group are 0 and there are no others.
-    :param groups: the caller is root of the machine and makes control groups anywhere; else they are made where the
-        caller was given a part of their tree (:mod:`._delegated`).
+    :param privileges: the caller's.
     """
 
     id: str
@@ -46,5 +44,14 @@ class Bundle:
     files: tuple[FileMount, ...] = ()
     sources: tuple[int, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    rootless: bool = False
-    groups: bool = True
+    privileges: Privileges = Privileges.ROOT
+
+    @property
+    def rootless(self) -> bool:
+        """The runner begins with a user namespace that has the caller's user and group alone, as 0."""
+        return self.privileges is Privileges.USER
+
+    @property
+    def groups(self) -> bool:
+        """Control groups are made anywhere; else where the caller was given a part of their tree."""
+        return self.privileges is Privileges.ROOT

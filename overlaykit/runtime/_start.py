@@ -129,8 +129,7 @@ def _start(
             tuple(parts.files),
             tuple(parts.sources),
             options.limits,
-            rootless=privileges is Privileges.USER,
-            groups=privileges is Privileges.ROOT,
+            privileges,
         )
         running = runner.start(bundle, stdio or Stdio())
         undo.pop_all()

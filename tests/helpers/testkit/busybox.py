@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from overlaykit.runtime import Bundle, FileMount, Stdio
+from overlaykit.runtime import Bundle, FileMount, Privileges, Stdio
 from testkit.loops import need_tool
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ class Box:
                 config=self.document(*args),
                 files=tuple(self.files),
                 sources=tuple(self.sources),
-                rootless=self.rootless,
-                groups=not self.rootless,
+                privileges=Privileges.USER if self.rootless else Privileges.ROOT,
             )
         finally:
             if root is not self.root:
