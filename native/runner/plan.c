@@ -20,7 +20,7 @@ static const struct shape SHAPES[OP_LAST + 1] = {
     [OP_DOMAINNAME] = {0, 1}, [OP_SYSCTL] = {0, 2},     [OP_LIMIT] = {3, 0},       [OP_DIRECTORY] = {1, 1},
     [OP_USER] = {4, 0},       [OP_CAPABILITIES] = {5, 0}, [OP_SECCOMP] = {1, 1},   [OP_TERMINAL] = {2, 0},
     [OP_ARGUMENTS] = {0, 1},  [OP_JOIN] = {2, 0},       [OP_LIFELINE] = {1, 0},    [OP_OOM_SCORE] = {1, 0},
-    [OP_FILE] = {5, 2},
+    [OP_CGROUP] = {1, 0},     [OP_FILE] = {5, 2},
 };
 
 static uint32_t word_at(const char *at)

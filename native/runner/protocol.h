@@ -44,7 +44,7 @@ enum operation {
     OP_CAPABILITIES = 16, /* bounding, effective, permitted, inheritable, ambient */
     OP_NO_NEW_PRIVILEGES = 17,
     OP_SECCOMP = 18,    /* SECCOMP_FILTER_FLAG_*; the program */
-    OP_CGROUP = 19,     /* descriptors of cgroup.procs ... */
+    OP_CGROUP = 19,     /* directory of the group of version 2 to be born in, or -1; descriptors of cgroup.procs ... */
     OP_TERMINAL = 20,   /* rows, columns; 0 for those of the terminal that is standard input */
     OP_INIT = 21,
     OP_ARGUMENTS = 22,  /* -; words ... */

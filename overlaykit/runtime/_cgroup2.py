@@ -7,7 +7,7 @@ import os
 import warnings
 
 from .. import errors, linux
-from ._cgroup import ROOT, Cgroup, is_unified
+from ._cgroup import ROOT
 from ._config import DEVICES
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ._values import Limits
 
-__all__ = ["UnifiedCgroup", "limit_files", "open_cgroup"]
+__all__ = ["UnifiedCgroup", "limit_files"]
 
 _NAME = "overlaykit"
 _PERIOD = 100_000
@@ -26,15 +26,6 @@ _PERIOD = 100_000
 # Nodes may be made, as Docker has it; to open them is another matter.
 _ALLOWED = [(kind, -1, -1, "m") for kind in ("c", "b")]
 _ALLOWED += [(kind, major, minor, "rwm") for kind, major, minor in DEVICES]
-
-
-def open_cgroup(id: str, limits: Limits) -> Cgroup | UnifiedCgroup:
-    """Make the control group of a container, whichever version of the interface this machine has.
-
-    :param id: the container's.
-    :raises RunError: a limit is refused.
-    """
-    return UnifiedCgroup(id, limits) if is_unified() else Cgroup(id, limits)
 
 
 class UnifiedCgroup:

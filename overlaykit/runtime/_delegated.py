@@ -33,10 +33,12 @@ _WRITTEN = ("", "/cgroup.procs", "/cgroup.subtree_control")
 class DelegatedCgroup:
     """The group of one container with limits; none where there are no limits, or where none can be made.
 
+    :ivar into: ``None``: it is moved into, not born in.
     :ivar descriptors: of its ``cgroup.procs``.
     :ivar guards_devices: ``False``: a user namespace keeps the machine's devices closed by itself.
     """
 
+    into: int | None = None
     guards_devices = False
 
     def __init__(self, group: UnifiedCgroup | None) -> None:

@@ -16,7 +16,7 @@ import socket
 from contextlib import ExitStack
 
 from .. import errors, linux
-from ._cgroup2 import open_cgroup
+from ._cgroup_guard import GuardedCgroup
 from ._delegated import delegated_group
 from ._own_errors import explain
 from ._own_plan import bundle_plan, join_plan
@@ -29,10 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ._bundle import Bundle
-    from ._cgroup import Cgroup
-    from ._cgroup2 import UnifiedCgroup
-    from ._delegated import DelegatedCgroup
-    from ._own_plan import Plan
+    from ._own_plan import Group, Plan
     from ._values import ProcessSpec, Stdio
 
 __all__ = ["INIT", "OwnProcess", "OwnRunner"]
@@ -73,20 +70,19 @@ class OwnRunner:
         :raises UnsupportedError: this installation has no runner.
         """
         with ExitStack() as held:
-            group: Cgroup | UnifiedCgroup | DelegatedCgroup
-            make = open_cgroup if bundle.groups else delegated_group
+            group: Group
+            make = GuardedCgroup if bundle.groups else delegated_group
             group = make(bundle.id, bundle.limits)
             held.callback(group.close)
-            cgroups = tuple(group.descriptors)
             init = bundle.config.get("annotations", {}).get(INIT) == "true"
             # A user namespace keeps the machine's devices closed by itself.
             guarded = not bundle.groups or group.guards_devices
 
             def plan(lifeline: int) -> Plan:
-                return bundle_plan(bundle, lifeline=lifeline, cgroups=cgroups, init=init, make_devices=guarded)
+                return bundle_plan(bundle, lifeline=lifeline, group=group, init=init, make_devices=guarded)
 
             process = _launch(plan, bundle, stdio)
-            process.hold(held.pop_all(), cgroups)
+            process.hold(held.pop_all(), group)
         return process
 
 
@@ -97,14 +93,14 @@ class OwnProcess(HostProcess):
         self._status = status
         self._bundle = bundle
         self._member = -1
-        self._cgroups: Sequence[int] = ()
+        self._group: Group | None = None
         self._held = ExitStack()
         self._first_pid = 0
         super().__init__(pid, self._finished)
 
-    def hold(self, held: ExitStack, cgroups: Sequence[int]) -> None:
+    def hold(self, held: ExitStack, group: Group) -> None:
         """Take over what is to be let go of at the end, and the cgroups that further processes go into."""
-        self._held, self._cgroups = held, cgroups
+        self._held, self._group = held, group
 
     @property
     def first_pid(self) -> int:
@@ -132,7 +128,7 @@ class OwnProcess(HostProcess):
             raise errors.RunError(f"nothing can be started in the container {self._bundle.id}: it has ended")
 
         def plan(lifeline: int) -> Plan:
-            return join_plan(self._bundle, process, member=self._member, lifeline=lifeline, cgroups=self._cgroups)
+            return join_plan(self._bundle, process, member=self._member, lifeline=lifeline, group=self._group)
 
         return _launch(plan, self._bundle, stdio)
 

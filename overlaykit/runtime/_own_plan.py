@@ -18,11 +18,15 @@ from ._seccomp_bpf import compile_seccomp
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Iterable, Mapping
+    from typing import Any, TypeAlias
 
     from ._bundle import Bundle
+    from ._cgroup_guard import GuardedCgroup
+    from ._delegated import DelegatedCgroup
     from ._values import ProcessSpec
+
+    Group: TypeAlias = GuardedCgroup | DelegatedCgroup
 
 __all__ = ["Plan", "bundle_namespaces", "bundle_plan", "join_plan"]
 
@@ -91,12 +95,12 @@ def bundle_namespaces(bundle: Bundle) -> Namespace:
 
 
 def bundle_plan(
-    bundle: Bundle, *, lifeline: int, cgroups: Sequence[int] = (), init: bool = False, make_devices: bool = True
+    bundle: Bundle, *, lifeline: int, group: Group | None = None, init: bool = False, make_devices: bool = True
 ) -> Plan:
     """Return the plan for a container.
 
     :param lifeline: a descriptor of the process whose end is the container's (:func:`os.pidfd_open`).
-    :param cgroups: descriptors of the ``cgroup.procs`` that it goes into.
+    :param group: the control groups that it goes into.
     :param init: a small process 1 collects orphans and passes signals on.
     :param make_devices: the container may make device files, and open those of its image; to be denied where no cgroup
         guards the machine's devices.
@@ -114,8 +118,7 @@ def bundle_plan(
         _add_ids(plan, linux, bundle)
     if namespaces & Namespace.NETWORK:
         add(Operation.LOOPBACK)
-    if cgroups:
-        add(Operation.CGROUP, [plan.number(one) for one in cgroups])
+    _add_group(plan, group)
     if namespaces & Namespace.UTS:
         for key, operation in (("hostname", Operation.HOSTNAME), ("domainname", Operation.DOMAINNAME)):
             if config.get(key):
@@ -142,7 +145,7 @@ def bundle_plan(
     return plan
 
 
-def join_plan(bundle: Bundle, process: ProcessSpec, *, member: int, lifeline: int, cgroups: Sequence[int]) -> Plan:
+def join_plan(bundle: Bundle, process: ProcessSpec, *, member: int, lifeline: int, group: Group | None) -> Plan:
     """Return the plan for one more process in a running container.
 
     :param member: a descriptor of the container's first process (:func:`os.pidfd_open`).
@@ -151,13 +154,18 @@ def join_plan(bundle: Bundle, process: ProcessSpec, *, member: int, lifeline: in
     add = plan.writer.add
     add(Operation.LIFELINE, (plan.number(lifeline),))
     add(Operation.JOIN, (plan.number(member), bundle_namespaces(bundle)))
-    if cgroups:
-        add(Operation.CGROUP, [plan.number(one) for one in cgroups])
+    _add_group(plan, group)
     document = process_section(process) | {"rlimits": bundle.config.get("process", {}).get("rlimits", ())}
     if process.size is not None:
         document["consoleSize"] = {"height": process.size[0], "width": process.size[1]}
     _add_process(plan, document, bundle.config.get("linux", {}), deny_groups=bundle.rootless, make=False)
     return plan
+
+
+def _add_group(plan: Plan, group: Group | None) -> None:
+    if group is not None and (group.into is not None or group.descriptors):
+        into = -1 if group.into is None else plan.number(group.into)
+        plan.writer.add(Operation.CGROUP, [into, *(plan.number(one) for one in group.descriptors)])
 
 
 def _refuse(config: Mapping[str, Any], linux: Mapping[str, Any], namespaces: Namespace) -> None:

@@ -11,8 +11,7 @@ from testkit.busybox import Box, make_root
 from testkit.loops import need_root
 
 from overlaykit import errors, linux
-from overlaykit.runtime import FileMount, Limits
-from overlaykit.runtime._cgroup2 import UnifiedCgroup
+from overlaykit.runtime import FileMount
 from overlaykit.runtime._own import OwnRunner
 
 pytestmark = pytest.mark.native
@@ -164,12 +163,9 @@ def test_devices_that_an_image_brings(box: Box, root: Path, guarded: bool, monke
     need_root()
     os.mknod(root / "tmp" / "kmsg", 0o666 | stat.S_IFCHR, os.makedev(1, 11))
     if not guarded:
-
-        class Unguarded(UnifiedCgroup):
-            def __init__(self, id: str, limits: Limits) -> None:
-                self.descriptors, self._path, self.guards_devices = [], None, False
-
-        monkeypatch.setattr("overlaykit.runtime._own.open_cgroup", Unguarded)
+        # Where no group can be made.
+        monkeypatch.setattr("overlaykit.runtime._cgroup_guard.ROOT", "/proc/nothing")
+        monkeypatch.setattr("overlaykit.runtime._cgroup.ROOT", "/proc/nothing")
     seen = box.sh("head -c 1 /tmp/kmsg; head -c 1 /dev/zero | wc -c; mknod /tmp/made c 1 11 && echo made")
     assert "/tmp/kmsg: " in seen.err
     assert "denied" in seen.err or "not permitted" in seen.err
