@@ -25,6 +25,7 @@ FLOORS = {
     "tree": 1,
     "inodes": 2,
     "driver": 3,
+    "directories": 4,
     "plugin": 4,
     "changeset": 4,
     "store": 5,
@@ -41,7 +42,10 @@ FLOORS = {
 #: What a driver may use: what any third party may.
 PUBLIC = {
     "overlaykit",
-    *(f"overlaykit.{name}" for name in ("errors", "values", "lazy", "tree", "inodes", "driver", "plugin", "linux")),
+    *(
+        f"overlaykit.{name}"
+        for name in ("errors", "values", "lazy", "tree", "inodes", "driver", "directories", "plugin", "linux")
+    ),
 }
 
 

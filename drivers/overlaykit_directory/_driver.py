@@ -7,14 +7,16 @@ import os
 from typing import TYPE_CHECKING
 
 from overlaykit import errors, linux
-from overlaykit.driver import Capability, Driver, Durability, HostWriter, KeptWriter, Mount, NamespaceWriter, Usage
+from overlaykit.directories import SnapshotDirectories, open_directory
+from overlaykit.driver import Capability, Driver, HostWriter, KeptWriter, Mount, NamespaceWriter, Usage
 from overlaykit.tree import HostTree, compare, compare_copy
 
-from ._layout import Committed, Layout, Prepared, Record
 from ._probe import can_clone, offered
+from ._records import Committed, Prepared, Record, read_committed, read_inodes, read_prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from overlaykit.driver import Change, DriverConfig, LayerWriter, SnapshotId
@@ -36,68 +38,52 @@ class DirectoryDriver(Driver):
 
     def __init__(self, config: DriverConfig) -> None:
         super().__init__(config)
-        if config.root is None:
-            raise errors.DriverUnavailableError(
-                "the directory driver keeps its snapshots in a directory: give the store a path",
-                reason="no directory was given",
-                fix="give the store a path",
-            )
-        root = config.root.absolute()
-        self._layout = Layout(root)
-        self._clones = can_clone(self._layout.snapshots)
-        with _opened(self._layout.staging) as fd:
+        self._directories = SnapshotDirectories(config, delete=_delete)
+        self._clones = can_clone(self._directories.snapshots)
+        with open_directory(self._directories.stage) as fd:
             self.capabilities = offered(fd) if config.probe is None else config.probe.capabilities
             self._subvolumes = linux.is_btrfs(fd)
 
     # -- life of a snapshot ----------------------------------------------------------------------------------------
 
     def prepare(self, id: SnapshotId, parent: SnapshotId | None) -> None:
-        durable = self.config.durability is Durability.FULL
-        with self._layout.stage(id) as stage:
-            begun = stage.stat().st_ctime_ns
-            method = self._make_empty(stage) if parent is None else self._copy(parent, stage)
-            with Record(stage / "prepared") as record:
-                record.write(Prepared(parent, method, begun, record.clock), durable=durable)
-            if durable:
-                self._layout.sync(stage, system=True)
-        if durable:
-            self._layout.sync(self._layout.snapshots)
+        with self._directories.prepare(id) as path:
+            begun = path.stat().st_ctime_ns
+            method = self._make_empty(path) if parent is None else self._copy(parent, path)
+            with Record(path / "prepared") as record:
+                record.write(Prepared(parent, method, begun, record.clock))
 
-    def _make_empty(self, stage: Path) -> str:
-        self._make_root(stage)
-        (stage / "tree").chmod(0o755)
+    def _make_empty(self, path: Path) -> str:
+        self._make_root(path)
+        (path / "tree").chmod(0o755)
         return "empty"
 
-    def _make_root(self, stage: Path) -> None:
+    def _make_root(self, path: Path) -> None:
         if self._subvolumes:
-            with _opened(stage, os.O_RDONLY) as fd:
+            with open_directory(path) as fd:
                 linux.create_subvolume(fd, "tree")
         else:
-            (stage / "tree").mkdir(0o700)
+            (path / "tree").mkdir(0o700)
 
-    def _copy(self, parent: SnapshotId, stage: Path) -> str:
-        with _opened(self._layout.tree(parent)) as source, _opened(stage, os.O_RDONLY) as directory:
+    def _copy(self, parent: SnapshotId, path: Path) -> str:
+        with self._opened(parent) as source, open_directory(path) as directory:
             if self._subvolumes and linux.is_subvolume(source):
-                record = self._layout.committed(parent)
+                record = self._committed(parent)
                 # A snapshot leaves out the subvolumes inside. And another owner's cannot be taken: copy then.
                 if record is not None and record.one_device:
                     with contextlib.suppress(PermissionError):
                         linux.snapshot_subvolume(source, directory, "tree")
                         return "subvolume"
-            self._make_root(stage)
-            with _opened(stage / "tree") as target, (stage / "inodes").open("wb") as inodes:
+            self._make_root(path)
+            with open_directory(path / "tree", os.O_PATH) as target, (path / "inodes").open("wb") as inodes:
                 linux.copy_tree(source, target, inodes=inodes.fileno())
         return "copy"
 
     def commit(self, id: SnapshotId, new: SnapshotId) -> None:
-        durable = self.config.durability is not Durability.NONE
-        directory, tree = self._layout.directory(id), self._layout.tree(id)
-        if durable:
-            # Before the survey, so that the blocks it counts are allocated.
-            self._layout.sync(directory, system=True)
-        with _opened(tree) as fd:
+        self._directories.sync()  # so that the blocks that the survey counts are allocated
+        with self._opened(id) as fd:
             survey = linux.survey_tree(fd)
-        with Record(directory / "committed") as record:
+        with Record(self._directories.path(id) / "committed") as record:
             committed = Committed(
                 id=new,
                 clock=record.clock,
@@ -108,27 +94,30 @@ class DirectoryDriver(Driver):
                 root=survey.root,
                 one_device=survey.one_device,
             )
-            record.write(committed, durable=durable)
-        if durable:
-            self._layout.sync(directory)
-        self._layout.rename(id, new)
-        if durable:
-            self._layout.sync(self._layout.snapshots)
+            record.write(committed)
+        self._directories.commit(id, new)
 
     def remove(self, id: SnapshotId) -> None:
-        self._layout.discard(id)
-        if self.config.durability is Durability.FULL:
-            self._layout.sync(self._layout.snapshots)
+        self._directories.remove(id)
 
     def cleanup(self) -> None:
-        self._layout.empty_trash()
+        self._directories.cleanup()
 
     # -- looking at one --------------------------------------------------------------------------------------------
 
+    def _tree(self, id: SnapshotId) -> Path:
+        return self._directories.path(id) / "tree"
+
+    def _opened(self, id: SnapshotId) -> AbstractContextManager[int]:
+        return open_directory(self._tree(id), os.O_PATH)
+
+    def _committed(self, id: SnapshotId) -> Committed | None:
+        return read_committed(self._directories.path(id), id)
+
     def tree(self, id: SnapshotId, *, readonly: bool) -> HostTree:
-        if not readonly and self._layout.committed(id) is not None:
+        if not readonly and self._committed(id) is not None:
             raise errors.ReadOnlyError(f"the snapshot {id} is committed: prepare an active one on top of it")
-        path = self._layout.tree(id)
+        path = self._tree(id)
         if self._clones:
             fd = linux.clone_directory(path, readonly=readonly)
         else:
@@ -142,42 +131,43 @@ class DirectoryDriver(Driver):
     def writer(self, id: SnapshotId, parent: SnapshotId | None) -> LayerWriter:
         if Capability.OWNERSHIP not in self.capabilities:
             return super().writer(id, parent)
-        return HostWriter(os.open(self._layout.tree(id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
+        return HostWriter(os.open(self._tree(id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
 
     def kept_writer(self, id: SnapshotId, parent: SnapshotId | None, *, partial: bool) -> LayerWriter:
         writer = NamespaceWriter if partial else KeptWriter
-        return writer(os.open(self._layout.tree(id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
+        return writer(os.open(self._tree(id), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
 
     def usage(self, id: SnapshotId) -> Usage:
-        record = self._layout.committed(id)
+        record = self._committed(id)
         if record is not None:
             return Usage(record.bytes, record.inodes)
-        with _opened(self._layout.tree(id)) as fd:
+        with self._opened(id) as fd:
             survey = linux.survey_tree(fd)
         return Usage(survey.bytes, survey.inodes)
 
     def ids(self) -> Iterator[SnapshotId]:
-        return self._layout.ids()
+        return self._directories.ids()
 
     def changes(self, id: SnapshotId, parent: SnapshotId | None) -> Iterator[Change]:
         with contextlib.ExitStack() as stack:
             after = stack.enter_context(self.tree(id, readonly=True))
             before = None if parent is None else stack.enter_context(self.tree(parent, readonly=True))
-            prepared = self._layout.prepared(id)
+            directory = self._directories.path(id)
+            prepared = read_prepared(directory)
             if before is None or prepared.parent != parent:
                 yield from compare(before, after)
             else:
-                inodes = self._layout.inodes(id, prepared)
+                inodes = read_inodes(directory, prepared)
                 yield from compare_copy(before, after, begun=prepared.begun, done=prepared.done, inodes=inodes)
 
     def mounts(self, id: SnapshotId, *, readonly: bool) -> Sequence[Mount]:
-        return [Mount("bind", str(self._layout.tree(id)), ("rbind", "ro" if readonly else "rw"))]
+        return [Mount("bind", str(self._tree(id)), ("rbind", "ro" if readonly else "rw"))]
 
     def verify(self, id: SnapshotId) -> None:
-        record = self._layout.committed(id)
+        record = self._committed(id)
         if record is None:
             raise errors.SnapshotKindError(f"the snapshot {id} is active: only a committed one can be verified")
-        with _opened(self._layout.tree(id)) as fd:
+        with self._opened(id) as fd:
             survey = linux.survey_tree(fd, since=record.clock)
         if survey.exact == record.exact:
             return
@@ -191,11 +181,11 @@ class DirectoryDriver(Driver):
         )
 
 
-@contextlib.contextmanager
-def _opened(directory: Path, access: int = os.O_PATH) -> Iterator[int]:
-    # O_PATH: the root of a tree may be closed to its own owner.
-    fd = os.open(directory, access | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+def _delete(directory: int, name: str) -> None:
+    if linux.is_btrfs(directory):
+        # Where this is no subvolume, not ours to delete as a whole, has others inside, or is gone: entry by entry.
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=directory)
+            stack.callback(os.close, inside)
+            linux.delete_subvolume(inside, "tree")
+    linux.remove_tree(directory, name)

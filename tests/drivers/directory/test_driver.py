@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from overlaykit_directory import DirectoryDriver
+from overlaykit_directory._records import read_inodes, read_prepared
 from testkit.loops import MakeFilesystem, need_root
 from testkit.rich import digest, fill, run_as_nobody
 from testkit.unprivileged import NOBODY
@@ -117,9 +118,9 @@ def test_unchanged_files_are_not_read(driver: DirectoryDriver, place: Path) -> N
             tree.write_text(f"file-{number}", "x")
     driver.commit(A, B)
     driver.prepare(C, B)
-    prepared = driver._layout.prepared(C)
+    prepared = read_prepared(driver._directories.path(C))
     with driver.tree(B, readonly=True) as before, driver.tree(C, readonly=True) as after:
-        inodes = driver._layout.inodes(C, prepared)
+        inodes = read_inodes(driver._directories.path(C), prepared)
         descriptors = before.fileno(), after.fileno()
         looked_at = list(linux.differ(*descriptors, begun=prepared.begun, done=prepared.done, inodes=inodes))
         everything = list(linux.differ(*descriptors, begun=0, done=0, inodes=inodes))
@@ -407,7 +408,7 @@ def test_btrfs_snapshots_share_everything_and_take_nested_subvolumes_along(
     with_subvolumes = driver._subvolumes
     base(driver)
     driver.prepare(C, B)
-    assert (driver._layout.prepared(C).method == "subvolume") is with_subvolumes
+    assert (read_prepared(driver._directories.path(C)).method == "subvolume") is with_subvolumes
     if with_subvolumes:
         inside = os.open(place / "driver/snapshots/c/tree/etc", os.O_RDONLY)
         try:
