@@ -2,6 +2,7 @@
 #ifndef RUNNER_JOB_H
 #define RUNNER_JOB_H
 
+#include <sys/types.h>
 #include <termios.h>
 
 #include "plan.h"
@@ -102,6 +103,9 @@ void relay_master(struct relay *relay, short events);
 void relay_resize(const struct relay *relay);
 /* Shows what is left, as long as nobody is heard of at one of the two descriptors, and gives the terminal back as it was. */
 void relay_end(struct relay *relay, int status, int lifeline);
+
+/* interest.c: sends a signal to a process; 0 where it does not care for it, and the kernel would drop it. */
+int deliver(pid_t pid, int pidfd, int number);
 
 /* supervise.c: the process that waits for it. Returns the exit code of the runner. */
 int supervise(const struct plan *plan);

@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -207,35 +206,11 @@ static void send_signal(struct supervisor *self, int number)
     syscall(SYS_pidfd_send_signal, self->watched[CHILD].fd, number, NULL, 0);
 }
 
-/* Whether the first process has something to say on a signal: it catches, ignores or blocks it. */
-static int takes_signal(const struct supervisor *self, int number)
-{
-    static const char *const lines[] = {"\nSigBlk:\t", "\nSigIgn:\t", "\nSigCgt:\t"};
-    char path[64] = "/proc/", text[4096];
-    int fd, taken = 0;
-    size_t index;
-    ssize_t count;
-
-    strcpy(append_number(path + 6, (unsigned)self->pid), "/status");
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 1; /* without /proc nobody knows */
-    count = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[count > 0 ? count : 0] = 0;
-    for (index = 0; index < sizeof lines / sizeof *lines && !taken; index++) {
-        const char *at = strstr(text, lines[index]);
-        if (at)
-            taken = strtoull(at + strlen(lines[index]), NULL, 16) >> (number - 1) & 1;
-    }
-    return taken;
-}
-
 /*
- * The kernel drops what the first process of a namespace has no handler for (pid_namespaces(7)). What ends any other program
- * that does not care for it ends this one too, with all that is in the container.
+ * Whether the kernel drops it, as it does what the first process of a namespace has no handler for (pid_namespaces(7)), while
+ * any other program that does not care for it ends.
  */
-static int ends_container(const struct supervisor *self, int number)
+static int may_be_dropped(const struct supervisor *self, int number)
 {
     static const int ending[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGVTALRM, SIGPROF};
     struct record record;
@@ -246,10 +221,8 @@ static int ends_container(const struct supervisor *self, int number)
             break;
     if (index == sizeof ending / sizeof *ending || plan_has(self->job.plan, OP_INIT))
         return 0;
-    if (!self->running)
-        return 1;
-    return plan_find(self->job.plan, OP_NAMESPACES, &record) && record_number(&record, 0) & CLONE_NEWPID &&
-           !takes_signal(self, number);
+    return !self->running ||
+           (plan_find(self->job.plan, OP_NAMESPACES, &record) && record_number(&record, 0) & CLONE_NEWPID);
 }
 
 /* Who types does so at another terminal than the container's: its size is what is passed on, not the signal. */
@@ -257,11 +230,13 @@ static void pass_signal(struct supervisor *self, int number)
 {
     if (number == SIGWINCH && self->relay.master >= 0) {
         relay_resize(&self->relay);
-    } else if (ends_container(self, number)) {
+        return;
+    }
+    if (!may_be_dropped(self, number)) {
+        send_signal(self, number);
+    } else if (!self->running || !deliver(self->pid, self->watched[CHILD].fd, number)) {
         self->deadly = number;
         send_signal(self, SIGKILL);
-    } else {
-        send_signal(self, number);
     }
 }
 

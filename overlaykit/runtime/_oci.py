@@ -14,6 +14,7 @@ from ._cgroup import ROOT, is_unified
 from ._cgroup_guard import GuardedCgroup, remove_groups
 from ._config import process_section
 from ._delegated import delegated_group
+from ._interest import deliver
 from ._process import ENDING, HostProcess, child_of, kill_children
 from ._seccomp_bpf import compile_seccomp
 
@@ -151,12 +152,17 @@ class OciProcess(HostProcess):
         self._sent = number if number in ENDING else self._sent
         program = child_of(self.pid)
         begun = program is not None and not _same_program(program, self.pid)
-        if number in ENDING and not (begun and program is not None and (not self._first or _takes(program, number))):
+
+        def send() -> None:
+            if program is not None and self.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(program, number)
+
+        if number not in ENDING or (begun and not self._first):
+            send()
+        elif not begun or program is None or not deliver(program, number, send):
             self._deadly = number
             self.kill()
-        elif program is not None and self.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(program, number)
 
     def _finished(self, code: int) -> int:
         """Tell a failure of the runtime, which it logs, from one of the program."""
@@ -225,16 +231,6 @@ def _same_program(one: int, other: int) -> bool:
         return made.startswith("/memfd:runc_cloned") or made == os.readlink(f"/proc/{other}/exe")
     except OSError:
         return False
-
-
-def _takes(pid: int, number: int) -> bool:
-    """Tell whether a process has something to say on a signal: it catches, ignores or blocks it."""
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            lines = dict(line.split(b":", 1) for line in file if line.startswith(b"Sig"))
-    except OSError:
-        return True  # it has ended meanwhile
-    return any(int(lines[name], 16) >> (number - 1) & 1 for name in (b"SigCgt", b"SigIgn", b"SigBlk"))
 
 
 def _without(section: dict[str, Any], *names: str) -> dict[str, Any]:

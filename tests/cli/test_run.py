@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +18,6 @@ from overlaykit.cli._exit import UsageError
 from overlaykit.cli._run_options import size_in_bytes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .conftest import Cli
 
 pytestmark = pytest.mark.native
@@ -45,6 +44,13 @@ def start(cli: Cli, *words: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+def arguments(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""  # it has ended
 
 
 def test_streams_and_exit_codes(box: Cli) -> None:
@@ -118,9 +124,11 @@ def test_limits(box: Cli) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_it(box: Cli, number: int, code: int) -> None:
-    with start(box, "--rm", "box:1", "sh", "-c", "echo begun; sleep 77777") as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"begun\n"
+    long = f"77777.{os.getpid()}"
+    with start(box, "--rm", "box:1", "sleep", long) as process:
+        # A shell that starts it may forget a signal that comes meanwhile.
+        while not any(arguments(pid) == f"sleep\0{long}\0" for pid in processes_with(f"sleep\0{long}")):
+            assert process.poll() is None
         process.send_signal(number)
         assert process.wait(20) == code
     assert box.lines("ps") == ["NAME  IMAGE  STATUS  COMMAND  SIZE  CREATED"]
