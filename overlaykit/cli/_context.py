@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from pathlib import Path
 
 from ..errors import DriverUnavailableError, NotFoundError, UnknownDriverError
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from ._output import Output
     from ._parse import GlobalOptions
 
-__all__ = ["Context", "default_store", "nearest_existing"]
+__all__ = ["Context", "default_store", "loaded_plugins", "nearest_existing"]
 
 
 @value_class
@@ -47,6 +49,8 @@ class Context:
         options = self.options
         self._check_lasting()
         lacking = enter_for_store(self.store_path, create=create)
+        # Here, where what they print while they are loaded is kept apart.
+        self.plugins()
         if lacking is not None and not self.output.json:
             self.output.note(lacking)
         try:
@@ -77,8 +81,17 @@ class Context:
 
     def plugins(self) -> PluginManager:
         """Return the plugin manager with all installed plugins."""
-        from ..plugin import load_plugins
+        return loaded_plugins()
 
+
+def loaded_plugins() -> PluginManager:
+    """Return the plugin manager with all installed plugins.
+
+    What a plugin prints while it is loaded goes to standard error: standard output is for what was asked for.
+    """
+    from ..plugin import load_plugins
+
+    with contextlib.redirect_stdout(sys.stderr):
         return load_plugins()
 
 

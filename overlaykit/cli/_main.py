@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 
-from ._error import write_error
+from ._error import write_end, write_error
 from ._exit import ExitCode, UsageError, exit_code
 from ._help import help_text
 from ._table import COMMANDS, find_command
@@ -35,8 +35,9 @@ def run(words: list[str]) -> int:
         _let_go_of_stdout()
         return ExitCode.PIPE_CLOSED
     except SystemExit as end:
+        write_end(end)
         return end.code if isinstance(end.code, int) else ExitCode.OK if end.code is None else ExitCode.OTHER
-    except (Exception, KeyboardInterrupt) as error:
+    except BaseException as error:
         if debug:
             import traceback
 
@@ -90,17 +91,25 @@ def _run_command(command: Command, words: list[str]) -> int:
 
 
 def _run_plugin_command(name: str, words: list[str]) -> int:
-    from ..plugin import load_object, load_plugins
+    from ..plugin import load_object
+    from ._context import loaded_plugins
 
-    registered = load_plugins().commands.get(name)
+    commands = loaded_plugins().commands
+    registered = commands.get(name)
     if registered is None:
-        raise UsageError(_unknown(name, list(load_plugins().commands)))
-    function = load_object(registered.spec.run)
-    if not callable(function):
-        raise TypeError(f"the command {name} of the {registered.origin} is no function: {registered.spec.run}")
-    code = function(words)
-    if not isinstance(code, int):
-        raise TypeError(f"the command {name} of the {registered.origin} returned {type(code).__name__}, no exit code")
+        raise UsageError(_unknown(name, list(commands)))
+    try:
+        function = load_object(registered.spec.run)
+        if not callable(function):
+            raise TypeError(f"{registered.spec.run} is no function")
+        code = function(words)
+        if not isinstance(code, int):
+            raise TypeError(f"{registered.spec.run} returned {type(code).__name__}, no exit code")
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        error.add_note(f"in the command {name} of the {registered.origin}")
+        raise
     return code
 
 

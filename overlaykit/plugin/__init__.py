@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._manager import PluginManager, load_plugins, reset_plugins
 from ._marker import hookimpl
-from ._resolve import load_object
+from ._resolve import describe_error, load_object
 from ._spec import CommandSpec, StoreInfo
 from ._values import Choice, Origin, PluginProblem, PluginWarning, RegisteredCommand, RegisteredDriver
 
@@ -23,6 +23,7 @@ __all__ = [
     "RegisteredCommand",
     "RegisteredDriver",
     "StoreInfo",
+    "describe_error",
     "hookimpl",
     "hookspec",
     "load_object",

@@ -8,7 +8,8 @@ from collections.abc import Set as AbstractSet
 from .. import __version__
 from ..driver import Capability, DriverSpec
 from ._api import oldest_version, raise_spec, spoken_version
-from ._resolve import describe, is_object_name
+from ._faults import RefusedError, refusing
+from ._resolve import is_object_name
 from ._spec import CommandSpec
 
 TYPE_CHECKING = False
@@ -18,13 +19,9 @@ if TYPE_CHECKING:
 
     _Spec = TypeVar("_Spec")
 
-__all__ = ["RefusedError", "check_commands", "check_drivers"]
+__all__ = ["check_commands", "check_drivers"]
 
 _CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
-
-
-class RefusedError(Exception):
-    """What a plugin handed over cannot be used; the message is one line."""
 
 
 def check_drivers(returned: object, requirement: str) -> tuple[DriverSpec, ...]:
@@ -60,10 +57,8 @@ def check_commands(returned: object) -> tuple[CommandSpec, ...]:
 def _items(hook: str, returned: object, kind: type[_Spec]) -> tuple[_Spec, ...]:
     if isinstance(returned, str | bytes | Mapping) or not isinstance(returned, Iterable):
         raise RefusedError(f"{hook} returned {_kind(returned)}, not an iterable of {kind.__name__}")
-    try:
+    with refusing(f"its {hook}"):
         items = tuple(returned)
-    except (Exception, SystemExit) as error:
-        raise RefusedError(f"its {hook} raised {describe(error)}") from error
     for item in items:
         if not isinstance(item, kind):
             raise RefusedError(f"{hook} returned {_kind(item)} among its items, not {kind.__name__} alone")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 from ..errors import PluginError
-from ._resolve import describe
+from ._resolve import describe_error
 from ._values import PluginWarning
 
 TYPE_CHECKING = False
@@ -30,17 +30,24 @@ def call_after_commit(
     :param hooks: the plugins.
     :param origins: where each comes from, by its name.
     """
-    faults = []
+    faults, ending = [], None
     for name, call in _each(hooks, "overlaykit_after_commit"):
         try:
             call(store=store, snapshot=snapshot)
         except Exception as error:
-            faults.append(
-                f"the {origins[name]} failed after the commit of {snapshot.key!r}, which stands: {describe(error)}"
-            )
+            said = describe_error(error)
+            faults.append(f"the {origins[name]} failed after the commit of {snapshot.key!r}, which stands: {said}")
+        except BaseException as error:
+            # Not a fault for certain: somebody may have pressed Ctrl-C, or a signal's handler ends the program.
+            error.add_note(f"in overlaykit_after_commit of the {origins[name]}; the commit of {snapshot.key!r} stands")
+            ending = ending or error
     # Afterwards: a program may turn warnings into exceptions, and the other plugins are to be called all the same.
-    for fault in faults:
-        warnings.warn(fault, PluginWarning, stacklevel=3)
+    try:
+        for fault in faults:
+            warnings.warn(fault, PluginWarning, stacklevel=3)
+    finally:
+        if ending is not None:
+            raise ending
 
 
 def call_before_remove(
@@ -57,10 +64,14 @@ def call_before_remove(
         try:
             reason = call(store=store, snapshot=snapshot)
         except Exception as error:
+            said = describe_error(error)
             raise PluginError(
-                f"the {origins[name]} failed when asked whether {snapshot.key!r} may be removed: {describe(error)}; "
+                f"the {origins[name]} failed when asked whether {snapshot.key!r} may be removed: {said}; "
                 "repair it or name it in OVERLAYKIT_DISABLE_PLUGINS"
             ) from error
+        except BaseException as error:
+            error.add_note(f"in overlaykit_before_remove of the {origins[name]}; {snapshot.key!r} is not removed")
+            raise
         if reason is None:
             continue
         if not isinstance(reason, str):

@@ -8,15 +8,15 @@ from types import MappingProxyType
 
 from .. import __version__
 from ..errors import PluginError
-from ._check import RefusedError, check_commands, check_drivers
+from ._check import check_commands, check_drivers
 from ._choose import choose_best, choose_named
 from ._close import close_matches
 from ._discover import disabled_plugins, installed_plugins, is_traced
+from ._faults import RefusedError, refusing
 from ._hooks import call_after_commit, call_before_remove
 from ._marker import PROJECT, mark
 from ._open import check_options, create_driver, run_probe
 from ._registry import DriverRegistry
-from ._resolve import describe
 from ._values import Origin, PluginProblem, RegisteredCommand, RegisteredDriver
 
 TYPE_CHECKING = False
@@ -95,7 +95,8 @@ class PluginManager:
         :raises PluginError: it cannot be used; the message says why and nothing of it stays.
         """
         try:
-            self._add(plugin, Origin(name), "")
+            with refusing("looking at it"):
+                self._add(plugin, Origin(name), "")
         except RefusedError as error:
             raise PluginError(f"the plugin {name!r} cannot be used: {error}") from error
 
@@ -211,12 +212,20 @@ class PluginManager:
 
     def _load(self, installed: Installed) -> None:
         origin = installed.origin
+        self._trace(f"{origin}: loading")
         try:
-            plugin = _import(installed)
-            if installed.own and self._made_hooks is None and not hasattr(plugin, "overlaykit_cli_commands"):
-                self._add_own(plugin, origin)
-            else:
-                self._add(plugin, origin, installed.requirement)
+            with refusing("importing it", "; repair or uninstall it"):
+                plugin = installed.load()
+            # What an object raises that is merely looked at is its plugin's fault too.
+            with refusing("looking at it"):
+                if installed.own and self._made_hooks is None and not hasattr(plugin, "overlaykit_cli_commands"):
+                    self._add_own(plugin, origin)
+                else:
+                    self._add(plugin, origin, installed.requirement)
+        except KeyboardInterrupt as error:
+            leave_out = f"OVERLAYKIT_DISABLE_PLUGINS={origin.plugin} leaves it out"
+            error.add_note(f"while the {origin} was being loaded; {leave_out}")
+            raise
         except RefusedError as error:
             self._trace(f"{origin}: refused: {error}")
             # What raises may have been written for another overlaykit; who knows its own needs says so.
@@ -231,10 +240,8 @@ class PluginManager:
     def _add_own(self, plugin: object, origin: Origin) -> None:
         """Add one that is part of overlaykit, whose hooks are known to fit; pluggy hears of it when it is needed."""
         register = getattr(plugin, "overlaykit_register_drivers", tuple)
-        try:
+        with refusing("its overlaykit_register_drivers"):
             returned: object = register()
-        except (Exception, SystemExit) as error:
-            raise RefusedError(f"its overlaykit_register_drivers raised {describe(error)}") from error
         self._take(check_drivers(returned, ""), origin)
         self._own[origin.plugin] = plugin
 
@@ -288,20 +295,15 @@ def _hook_manager() -> pluggy.PluginManager:
     return manager
 
 
-def _import(installed: Installed) -> object:
-    try:
-        return installed.load()
-    except (Exception, SystemExit) as error:
-        raise RefusedError(f"importing it raised {describe(error)}; repair or uninstall it") from error
-
-
 def _try_alone(plugin: object, origin: Origin) -> pluggy.PluginManager:
+    import pluggy
+
     trial = _hook_manager()
     known = sorted(vars(trial.hook))
     try:
         trial.register(plugin, origin.plugin)
-    except Exception as error:
-        raise RefusedError(f"its hooks do not fit: {describe(error)}") from error
+    except pluggy.PluginValidationError as error:
+        raise RefusedError(f"its hooks do not fit: {' '.join(str(error).split())}") from error
     for name in vars(trial.hook):
         if name not in known and not all(impl.optionalhook for impl in getattr(trial.hook, name).get_hookimpls()):
             close = close_matches(name, known, 1)
@@ -315,10 +317,8 @@ def _try_alone(plugin: object, origin: Origin) -> pluggy.PluginManager:
 
 
 def _ask(trial: pluggy.PluginManager, hook: str) -> list[object]:
-    try:
+    with refusing(f"its {hook}"):
         results: list[object] = getattr(trial.hook, hook)()
-    except (Exception, SystemExit) as error:
-        raise RefusedError(f"its {hook} raised {describe(error)}") from error
     return results
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from functools import cached_property
 
 from ..driver import Driver, Probe
 from ..errors import DriverError, DriverOptionError, DriverUnavailableError
 from ._api import raise_driver
 from ._close import close_matches
-from ._resolve import describe, load_object
+from ._faults import RefusedError, refusing
+from ._resolve import describe_error, load_object
 
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from ..driver import DriverConfig
@@ -31,19 +33,32 @@ def run_probe(registered: RegisteredDriver, root: Path | None) -> Probe:
     """
     spec = registered.spec
     try:
-        answer = _call(load_object(spec.probe), root)
-    except (Exception, SystemExit) as error:
-        return _broken(registered, f"its probe {spec.probe} raised {describe(error)}")
-    if not isinstance(answer, Probe):
-        return _broken(registered, f"its probe {spec.probe} returned {type(answer).__name__}, not Probe")
-    fields = (answer.usable, bool), (answer.reason, str), (answer.fix, str), (answer.capabilities, frozenset)
-    if not all(isinstance(value, kind) for value, kind in fields):
-        return _broken(registered, f"its probe {spec.probe} returned a Probe with a field of a wrong type")
+        with refusing(f"its probe {spec.probe}"):
+            answer = _checked_probe(spec.probe, _call(load_object(spec.probe), root))
+    except RefusedError as error:
+        return _broken(registered, str(error))
+    except KeyboardInterrupt as error:
+        leave_out = f"OVERLAYKIT_DISABLE_PLUGINS={registered.plugin} leaves it out"
+        error.add_note(f"while the probe of the driver {spec.name} ({registered.origin}) was asked; {leave_out}")
+        raise
     beyond = answer.capabilities - spec.capabilities
     if beyond:
         return _broken(
             registered, f"its probe offers {_names(beyond)}, which it does not declare in its DriverSpec.capabilities"
         )
+    return answer
+
+
+def _checked_probe(name: str, answer: object) -> Probe:
+    if not isinstance(answer, Probe):
+        raise RefusedError(f"its probe {name} returned {type(answer).__name__}, not Probe")
+    kinds = {"usable": bool, "reason": str, "fix": str, "capabilities": frozenset, "details": Mapping}
+    for field, kind in kinds.items():
+        value = getattr(answer, field)
+        if not isinstance(value, kind):
+            raise RefusedError(f"its probe {name} returned a Probe with {field}={value!r:.80}, not {kind.__name__}")
+    if not all(isinstance(text, str) for pair in answer.details.items() for text in pair):
+        raise RefusedError(f"its probe {name} returned a Probe with details that are not text to text")
     return answer
 
 
@@ -88,18 +103,20 @@ def create_driver(registered: RegisteredDriver, config: DriverConfig) -> Driver:
     try:
         factory = load_object(spec.factory)
     except ImportError as error:
-        reason = f"{spec.factory} cannot be imported: {describe(error)}"
+        reason = f"{spec.factory} cannot be imported: {describe_error(error)}"
         raise DriverUnavailableError(
             f"the driver {spec.name} ({registered.origin}) cannot be used: {reason}", reason=reason
         ) from error
-    except (Exception, SystemExit) as error:
-        raise _fault(registered, f"loading {spec.factory} raised {describe(error)}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _fault(registered, f"loading {spec.factory} raised {describe_error(error)}") from error
     try:
         driver = _call(factory, config)
-    except OSError:
+    except (OSError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
-        raise _fault(registered, f"{spec.factory} raised {describe(error)}") from error
+    except BaseException as error:
+        raise _fault(registered, f"{spec.factory} raised {describe_error(error)}") from error
     if not isinstance(driver, Driver):
         raise _fault(registered, f"{spec.factory} returned {type(driver).__name__}, not a Driver")
     driver = raise_driver(spec.api, driver)
@@ -111,12 +128,20 @@ def create_driver(registered: RegisteredDriver, config: DriverConfig) -> Driver:
 def check_capabilities(registered: RegisteredDriver, driver: Driver) -> None:
     """Check what a driver object says that it offers; it is closed where that is wrong.
 
-    :raises DriverError: its spec does not declare it.
+    :raises DriverError: its spec does not declare it, or the object cannot say it.
     """
-    capabilities = getattr(driver, "capabilities", None)
-    if not isinstance(capabilities, frozenset) or not capabilities <= registered.spec.capabilities:
-        driver.close()
-        raise _fault(registered, "its object offers capabilities that its DriverSpec.capabilities does not declare")
+    try:
+        with refusing("its capabilities"):
+            capabilities = getattr(driver, "capabilities", None)
+        if not isinstance(capabilities, frozenset):
+            raise RefusedError(f"its capabilities are {type(capabilities).__name__}, not a frozenset of Capability")
+        if not capabilities <= registered.spec.capabilities:
+            raise RefusedError("its object offers capabilities that its DriverSpec.capabilities does not declare")
+    except RefusedError as error:
+        # What is wrong already has been found.
+        with contextlib.suppress(Exception):
+            driver.close()
+        raise _fault(registered, str(error)) from error.__cause__
 
 
 def _call(function: object, argument: object) -> object:
@@ -127,8 +152,8 @@ def _call(function: object, argument: object) -> object:
 
 
 def _broken(registered: RegisteredDriver, message: str) -> Probe:
-    by = registered.distribution or "the plugin's author"
-    return Probe(False, f"{message} ({registered.origin})", f"report it to the makers of {by}")
+    by = f"makers of {registered.distribution}" if registered.distribution else "plugin's author"
+    return Probe(False, f"{message} ({registered.origin})", f"report it to the {by}")
 
 
 def _fault(registered: RegisteredDriver, message: str) -> DriverError:

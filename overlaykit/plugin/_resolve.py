@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from functools import reduce
 
-__all__ = ["describe", "is_object_name", "load_object"]
+__all__ = ["describe_error", "is_object_name", "load_object"]
 
 
 def is_object_name(text: object) -> bool:
@@ -27,8 +27,14 @@ def load_object(name: str) -> object:
     return reduce(getattr, attribute.split("."), importlib.import_module(module))
 
 
-def describe(error: BaseException) -> str:
-    """Return an exception's type and message as one line."""
-    text = " ".join(str(error).split())
+def describe_error(error: BaseException) -> str:
+    """Return an exception's type and message as one line.
+
+    :param error: anybody's: its text may be missing, or not to be had.
+    """
     kind = type(error).__name__
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        return f"{kind}, whose text raises something itself"
     return f"{kind}: {text}" if text else kind

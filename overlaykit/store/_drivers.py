@@ -6,7 +6,8 @@ import contextlib
 import errno
 
 from .. import errors
-from ..driver import LayerWriter, Usage
+from ..driver import LayerWriter, Mount, Usage
+from ..plugin import describe_error
 from ..tree import Change, Tree
 
 TYPE_CHECKING = False
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ..driver import Capability, Driver, Mount, SnapshotId
+    from ..driver import Capability, Driver, SnapshotId
     from ..plugin import RegisteredDriver
 
 __all__ = ["GuardedDriver", "storing"]
@@ -56,6 +57,7 @@ class GuardedDriver:
         self.driver = driver
         self.name = registered.spec.name
         self._origin = str(registered.origin)
+        self._is_foreign = registered.distribution != "overlaykit"
         self._place = place
         self._declared = registered.spec.capabilities
         self._is_checked = False
@@ -65,10 +67,18 @@ class GuardedDriver:
         try:
             with self.storing():
                 yield
-        except OSError:
+        except OSError as error:
+            # The storage speaks in numbers; whoever raises one without speaks for itself.
+            if error.errno is None and not isinstance(error, errors.OverlaykitError):
+                raise self.fault(f"{method}() raised {describe_error(error)}, which has no errno") from error
             raise
         except Exception as error:
-            raise self.fault(f"{method}() raised {type(error).__name__}: {error}") from error
+            raise self.fault(f"{method}() raised {describe_error(error)}") from error
+        except BaseException as error:
+            # Not a fault for certain: somebody may have pressed Ctrl-C, or a signal's handler ends the program.
+            if self._is_foreign:
+                error.add_note(f"in {method}() of the driver {self.name} ({self._origin})")
+            raise
 
     def storing(self) -> contextlib.AbstractContextManager[None]:
         """Say what is wrong where the file system takes no more."""
@@ -76,8 +86,7 @@ class GuardedDriver:
 
     def fault(self, what: str) -> errors.DriverError:
         """Return the error for a breach of the contract."""
-        lines = what.splitlines() or [""]
-        return errors.DriverError(f"the driver {self.name} is broken: {lines[0]:.300}; report it to {self._origin}")
+        return errors.DriverError(f"the driver {self.name} is broken: {what:.300}; report it to {self._origin}")
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -152,6 +161,10 @@ class GuardedDriver:
             usage: object = self.driver.usage(id)
         if not isinstance(usage, Usage):
             raise self.fault(f"usage() returned {type(usage).__name__}, not Usage")
+        for field in ("bytes", "inodes"):
+            value: object = getattr(usage, field)
+            if not isinstance(value, int) or value < 0:
+                raise self.fault(f"usage() returned {field}={value!r:.40}, not a number from 0 on")
         return usage
 
     def ids(self) -> set[SnapshotId]:
@@ -174,7 +187,11 @@ class GuardedDriver:
     def mounts(self, id: SnapshotId, *, readonly: bool) -> Sequence[Mount]:
         """See :meth:`Driver.mounts`."""
         with self._guarded("mounts"):
-            return tuple(self.driver.mounts(id, readonly=readonly))
+            mounts = tuple(self.driver.mounts(id, readonly=readonly))
+        for mount in mounts:
+            if not isinstance(mount, Mount):
+                raise self.fault(f"mounts() returned {type(mount).__name__} among its items, not Mount")
+        return mounts
 
     def verify(self, id: SnapshotId) -> None:
         """See :meth:`Driver.verify`."""

@@ -69,6 +69,22 @@ LEFT_OUT = {
     "bad-import": Bad(
         "raise RuntimeError('no\\nluck')", "importing it raised RuntimeError: no luck; repair or uninstall"
     ),
+    "bad-base": Bad(
+        "raise BaseException('no luck')", "importing it raised BaseException: no luck; repair or uninstall"
+    ),
+    "bad-skip": Bad("import pytest\npytest.skip('not here')", "importing it raised Skipped: not here"),
+    "bad-text": Bad(
+        "class Error(Exception):\n    def __str__(self): raise ValueError\nraise Error()",
+        "importing it raised Error, whose text raises something itself",
+    ),
+    "bad-look": Bad(
+        "def __getattr__(name): raise RuntimeError(name)", "looking at it raised RuntimeError: overlaykit_after_commit"
+    ),
+    "bad-options": Bad(
+        "class Options(dict):\n    def items(self): raise ValueError('no luck')",
+        "looking at it raised ValueError: no luck",
+        fields=", options=Options()",
+    ),
     "bad-exit": Bad("raise SystemExit(3)", "importing it raised SystemExit: 3"),
     "bad-newer": Bad(
         "Capability.TIME_TRAVEL",
@@ -77,6 +93,11 @@ LEFT_OUT = {
     ),
     "bad-hook": Bad(
         "@hookimpl\ndef overlaykit_register_drivers(): 1 // 0", "raised ZeroDivisionError", registers=False
+    ),
+    "bad-hook-base": Bad(
+        "@hookimpl\ndef overlaykit_register_drivers():\n    yield spec('a', 'a')\n    raise GeneratorExit",
+        "its overlaykit_register_drivers raised GeneratorExit",
+        registers=False,
     ),
     "bad-type": Bad(
         "@hookimpl\ndef overlaykit_register_drivers(): return 7",
@@ -107,6 +128,13 @@ UNUSABLE = {
     "bad-probe": Bad(
         "def works(place): raise KeyError('no\\nluck')", r"its probe bad_probe:works raised KeyError: .no.*luck"
     ),
+    "bad-cancelled": Bad(
+        "import asyncio\ndef works(place): raise asyncio.CancelledError", "its probe .* raised CancelledError"
+    ),
+    "bad-details": Bad(
+        "def works(place): return Probe(True, details={'n': 1})",
+        "returned a Probe with details that are not text to te",
+    ),
     "bad-answer": Bad("def works(place): return True", "its probe bad_answer:works returned bool, not Probe"),
     "bad-boast": Bad("", "its probe offers .*acl.*, which it does not declare", fields=", capabilities=frozenset()"),
 }
@@ -120,13 +148,25 @@ AT_WORK = {
         "its object offers capabilities that its DriverSpec.capabilities does not declare",
         fields=", capabilities=frozenset()",
     ),
+    "bad-saying": Bad(
+        "class Made(MemoryDriver):\n    capabilities = property(lambda self: 1 // 0)\n"
+        "    def __init__(self, config): pass\n    def close(self): raise ValueError",
+        "its capabilities raised ZeroDivisionError",
+    ),
+    "bad-making": Bad(
+        "def Made(config): raise BaseException('no luck')", "bad_making:Made raised BaseException: no luck"
+    ),
+    "bad-errno": Bad(
+        "class Made(MemoryDriver):\n    def prepare(self, id, parent): raise OSError('no luck')",
+        r"prepare\(\) raised OSError: no luck, which has no errno",
+    ),
     "bad-prepare": Bad(
         "class Made(MemoryDriver):\n    def prepare(self, id, parent): raise TypeError('no luck')",
         r"prepare\(\) raised TypeError: no luck",
     ),
     "bad-commit": Bad(
         "class Made(MemoryDriver):\n    def commit(self, id, new): raise LookupError('first\\nsecond')",
-        r"commit\(\) raised LookupError: first; report",
+        r"commit\(\) raised LookupError: first second; report",
     ),
     "bad-middle": Bad(
         "class Made(MemoryDriver):\n    def commit(self, id, new):\n"
@@ -140,10 +180,22 @@ AT_WORK = {
     "bad-usage": Bad(
         "class Made(MemoryDriver):\n    def usage(self, id): return 7", r"usage\(\) returned int, not Usage"
     ),
+    "bad-number": Bad(
+        "class Made(MemoryDriver):\n    def usage(self, id): return Usage(-1, 1)",
+        r"usage\(\) returned bytes=-1, not a number from 0 on",
+    ),
     "bad-changes": Bad(
         "class Made(MemoryDriver):\n    def changes(self, id, parent): yield 'a'",
         r"changes\(\) yielded str, not Change",
     ),
+}
+
+#: What is no Exception passes, with a note: a signal's handler may have raised it as well.
+ENDING = {
+    "bad-ending": Bad(
+        "class Made(MemoryDriver):\n    def commit(self, id, new): raise BaseException('no luck')", "no luck"
+    ),
+    "bad-sys-exit": Bad("class Made(MemoryDriver):\n    def commit(self, id, new): raise SystemExit(7)", "7"),
 }
 
 #: Found by the suite: the rule, and what its line says.
@@ -216,7 +268,7 @@ def module(name: str, bad: Bad) -> str:
     return f"{HEAD}\n{textwrap.dedent(bad.source)}\n{registers}"
 
 
-ALL = LEFT_OUT | UNUSABLE | AT_WORK | {name: bad for name, (bad, _, _) in BY_THE_SUITE.items()}
+ALL = LEFT_OUT | UNUSABLE | AT_WORK | ENDING | {name: bad for name, (bad, _, _) in BY_THE_SUITE.items()}
 
 
 @pytest.fixture(scope="module")
@@ -343,6 +395,16 @@ def test_a_driver_that_breaks_at_work_has_its_line(site: Path, name: str) -> Non
     assert f"plugin {name!r} of {name} 2.3" in ran.stderr
 
 
+@pytest.mark.parametrize("name", ENDING)
+def test_what_may_end_a_program_passes_with_a_note(site: Path, name: str) -> None:
+    program = WORK.replace("except DriverError as error", "except BaseException as error").replace(
+        "sys.exit(str(error))", "sys.exit(f'{error} {error.__notes__}')"
+    )
+    ran = start(site, "-c", program, name)
+    origin = f"in commit() of the driver {name} (plugin {name!r} of {name} 2.3)"
+    assert ran.stderr == f"{ENDING[name].says} {[origin]}\n"
+
+
 @pytest.mark.parametrize(
     ("name", "left"), [("bad-commit", "('work', 'active')"), ("bad-middle", "('base', 'committed')")]
 )
@@ -371,45 +433,3 @@ def test_the_suite_counts_mounts(tmp_path: Path) -> None:
     assert ran.returncode == 1, ran.stdout + ran.stderr
     (line,) = [line for line in ran.stdout.splitlines() if "left behind" in line]
     assert re.search(r"left behind: 1 mount \(.* tmpfs none ", line), line
-
-
-# -- hooks -----------------------------------------------------------------------------------------------------------
-
-HOOKS = """
-from overlaykit.plugin import hookimpl
-
-@hookimpl
-def overlaykit_after_commit(store, snapshot):
-    raise RuntimeError("no\\nluck")
-
-@hookimpl
-def overlaykit_before_remove(store, snapshot):
-    {0}
-"""
-
-
-@pytest.mark.native
-@pytest.mark.parametrize(
-    ("body", "says"),
-    [
-        ("1 // 0", "failed when asked whether 'base' may be removed: ZeroDivisionError"),
-        ("return 7", "answered int when asked whether 'base' may be removed, not a text or None"),
-    ],
-)
-def test_a_hook_that_fails_is_named(tmp_path: Path, body: str, says: str) -> None:
-    site = tmp_path / "site"
-    install_wheels([make_wheel(tmp_path, "bad-hooks", HOOKS.format(body), version="0.7")], site)
-    store = ("--store", str(tmp_path / "store"), "--driver", "directory")
-    assert start(site, "-m", "overlaykit", "prepare", "work", *store).returncode == 0
-    ran = start(site, "-m", "overlaykit", "commit", "work", "base", *store)
-    assert ran.returncode == 0
-    assert ran.stderr == (
-        "overlaykit: warning: the plugin 'bad-hooks' of bad-hooks 0.7 failed after the commit of 'base', which stands: "
-        "RuntimeError: no luck\n"
-    )
-    ran = start(site, "-m", "overlaykit", "remove", "base", *store)
-    assert ran.returncode == 1
-    assert ran.stderr.startswith(f"overlaykit: the plugin 'bad-hooks' of bad-hooks 0.7 {says}")
-    assert ran.stderr.count("\n") == 1
-    assert "OVERLAYKIT_DISABLE_PLUGINS" in ran.stderr
-    assert "base" in start(site, "-m", "overlaykit", "snapshots", *store).stdout

@@ -141,6 +141,44 @@ def test_a_distribution_without_a_name_does_not_stop_the_others(site: Site) -> N
     assert {"aa"} <= set(loaded().drivers)
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("entry_points.txt", b"[overlaykit]\nhalf", "its entry_points.txt cannot be read: "),
+        ("entry_points.txt", b"\xff[overlaykit]\nhalf = half", "its entry_points.txt cannot be read: Unicode"),
+        ("entry_points.txt", b"[overlaykit]\nhalf = :x", "its entry point 'half = :x' is not of the form"),
+        ("entry_points.txt", b"[overlaykit]\nhalf =", "its entry point 'half = ' is not of the form"),
+        ("entry_points.txt", b"[overlaykit]\n= half", "its entry point ' = half' is not of the form"),
+        ("entry_points.txt", b"[console_scripts]\nhalf", None),
+        ("entry_points.txt", b"\xff[console_scripts]\nhalf = half", None),
+        ("METADATA", b"\xff", "importing it raised RuntimeError: no luck"),
+        ("METADATA", b"", "importing it raised RuntimeError: no luck"),
+    ],
+)
+def test_a_distribution_that_is_damaged_does_not_stop_the_others(
+    site: Site, file: str, content: bytes, says: str | None
+) -> None:
+    site.install("aa-good", GOOD.format("aa", "aa_good"))
+    site.install("half", "raise RuntimeError('no luck')")
+    (site.path / "half-1.0.dist-info" / file).write_bytes(content)
+    plugins = loaded()
+    assert {"aa"} <= set(plugins.drivers)
+    found = [str(problem) for problem in plugins.problems if problem.distribution == "half"]
+    assert [line.partition(" of half 1.0: ")[2].startswith(says or "?") for line in found] == [True] * (
+        says is not None
+    )
+
+
+def test_of_two_versions_the_first_on_the_path_counts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.install("ok-two", GOOD.format("old", "ok_two"), version="1.0")
+    newer = type(site)(site.path / "newer")
+    newer.path.mkdir()
+    newer.install("ok-two", GOOD.format("new", "ok_two"), version="2.0")
+    monkeypatch.syspath_prepend(str(newer.path))
+    (driver,) = [driver for driver in loaded().drivers.values() if driver.distribution == "ok-two"]
+    assert (driver.spec.name, driver.version) == ("new", "2.0")
+
+
 def test_listing_drivers_imports_no_driver(site: Site) -> None:
     site.install("aa-good", GOOD.format("aa", "aa_good_driver"))
     (site.path / "aa_good_driver.py").write_text("raise AssertionError('imported to be listed')")

@@ -248,7 +248,7 @@ def test_probe_faults_are_answers(here: str, monkeypatch: pytest.MonkeyPatch) ->
         f"{here}:exits": "raised SystemExit: 2",
         f"{here}:lies": "returned bool, not Probe",
         f"{here}:boasts": "offers acl, which it does not declare",
-        f"{here}:mixes": "field of a wrong type",
+        f"{here}:mixes": "returned a Probe with usable=1, not bool",
         f"{here}:absent": "raised AttributeError",
         "overlaykit_absent_module:probe": "raised ModuleNotFoundError",
     }

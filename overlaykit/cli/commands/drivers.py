@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import DriverUnavailableError
 from .._context import nearest_existing
+from .._text import one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -54,9 +55,9 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
         return 0
     for driver, probe in found:
         _write(output, driver, probe)
-    output.line(f"auto in {output.name(str(root))}: {why}")
+    output.line(f"auto in {output.name(str(root))}: {one_line(why)}")
     for problem in plugins.problems:
-        output.line(output.style("problem", "red") + f": {problem}")
+        output.line(output.style("problem", "red") + f": {one_line(str(problem))}")
     return 0
 
 
@@ -75,15 +76,16 @@ def _write(output: Output, driver: RegisteredDriver, probe: Probe) -> None:
     ]
     for name, text in facts:
         if text:
-            indent = "    " if not name else f"    {name}: "
+            indent = f"    {one_line(name)}: " if name else "    "
+            said = one_line(text)
             output.line(
-                textwrap.fill(str(text), 80, initial_indent=indent, subsequent_indent="      ", break_on_hyphens=False)
+                textwrap.fill(said, 80, initial_indent=indent, subsequent_indent="      ", break_on_hyphens=False)
             )
     output.line()
 
 
 def _origin(driver: RegisteredDriver) -> str:
-    return f"{driver.distribution} {driver.version}" if driver.distribution else f"plugin {driver.plugin}"
+    return one_line(f"{driver.distribution} {driver.version}" if driver.distribution else f"plugin {driver.plugin}")
 
 
 def _as_json(driver: RegisteredDriver, probe: Probe) -> dict[str, Any]:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...plugin import PluginProblem
+from .._table import find_command
+from .._text import one_line
+
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
+    from ...plugin import PluginManager
     from .._context import Context
     from .._parse import CommandParser
 
@@ -23,6 +29,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     :returns: 0, also where there are problems: to list them is what was asked for.
     """
     plugins, output = context.plugins(), context.output
+    problems = [*plugins.problems, *_hidden_commands(plugins)]
     found = {
         name: {
             "drivers": [driver.spec.name for driver in plugins.drivers.values() if driver.plugin == name],
@@ -42,7 +49,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
                         "version": problem.version,
                         "message": problem.message,
                     }
-                    for problem in plugins.problems
+                    for problem in problems
                 ],
             }
         )
@@ -50,9 +57,19 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     rows = [(name, ", ".join(b["drivers"]) or "-", ", ".join(b["commands"]) or "-") for name, b in found.items()]
     output.table(("PLUGIN", "DRIVERS", "COMMANDS"), rows)
     for command in plugins.commands.values():
-        output.line(f"overlaykit {command.spec.name}: {command.spec.summary}")
+        if find_command(command.spec.name) is None:
+            output.line(f"overlaykit {command.spec.name}: {one_line(command.spec.summary)}")
     for origin in plugins.disabled:
         output.line(f"disabled by OVERLAYKIT_DISABLE_PLUGINS: {origin}")
-    for problem in plugins.problems:
-        output.line(output.style("problem", "red") + f": {problem}")
+    for problem in problems:
+        output.line(output.style("problem", "red") + f": {one_line(str(problem))}")
     return 0
+
+
+def _hidden_commands(plugins: PluginManager) -> Iterator[PluginProblem]:
+    """Yield a problem for each command that nobody can call: the name is overlaykit's own."""
+    for command in plugins.commands.values():
+        if find_command(command.spec.name) is not None:
+            message = f"its command {command.spec.name!r} is never run: overlaykit has one of that name; rename it"
+            origin = command.origin
+            yield PluginProblem(origin.plugin, origin.distribution, origin.version, message)
