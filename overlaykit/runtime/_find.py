@@ -20,17 +20,22 @@ KNOWN = ("crun", "runc", "own")
 _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def find_runner(name: str | None = None) -> Runner:
+def find_runner(name: str | None = None, *, terminal: bool = False) -> Runner:
     """Return what runs containers here.
+
+    With a terminal the own runner comes first: crun 1.8 ends as soon as its container has, and on a busy machine the
+    last that this wrote, or all of it, has not come through the terminal by then.
 
     :param name: ``"crun"``, ``"runc"``, ``"own"``, or the path of a program with their command line; ``None`` for
         ``$OVERLAYKIT_RUNTIME``, and where that is not set the first that is installed.
+    :param terminal: it is for a program with a terminal.
     :raises RuntimeNotFoundError: it is not installed, or nothing is.
     """
     from ._oci import OciRunner
 
     name = name or os.environ.get("OVERLAYKIT_RUNTIME") or None
-    for one in KNOWN if name is None else (name,):
+    known = sorted(KNOWN, key=lambda one: one != "own") if terminal else KNOWN
+    for one in known if name is None else (name,):
         if one == "own":
             if linux.available():
                 from ._own import OwnRunner

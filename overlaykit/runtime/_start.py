@@ -68,14 +68,15 @@ def start(
     """
     from ._find import find_runner
 
+    options = options or RunOptions()
     with _Root(tree, fresh) as root:
         return _start(
             root,
             tree,
-            options or RunOptions(),
+            options,
             os.path.realpath(place),
             config or {},
-            runner or find_runner(),
+            runner or find_runner(terminal=options.terminal),
             stdio,
             id,
             stubs,

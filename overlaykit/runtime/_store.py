@@ -159,12 +159,14 @@ class RunnableContainer(Container):
         from ._find import find_runner
         from ._start import start
 
+        if runtime is None or isinstance(runtime, str):
+            runtime = find_runner(runtime, terminal=options.terminal)
         return start(
             self.tree,
             options,
             place=self.place,
             config=self.image_config,
-            runner=find_runner(runtime) if runtime is None or isinstance(runtime, str) else runtime,
+            runner=runtime,
             stdio=stdio,
             id=f"{os.urandom(8).hex()}",
             stubs=self.stubs,

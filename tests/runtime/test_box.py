@@ -468,10 +468,10 @@ def test_runtimes_are_found_by_name_path_and_environment(monkeypatch: pytest.Mon
     path = need_tool("runc")
     assert (find_runner("runc").name, find_runner(path).path) == ("runc", path)
     monkeypatch.setenv("OVERLAYKIT_RUNTIME", "runc")
-    assert find_runner().name == "runc"
+    assert find_runner().name == find_runner(terminal=True).name == "runc"
     monkeypatch.delenv("OVERLAYKIT_RUNTIME")
     need_tool("crun")
-    assert find_runner().name == "crun"
+    assert (find_runner().name, find_runner(terminal=True).name) == ("crun", "own")
     with pytest.raises(errors.RuntimeNotFoundError) as failed:
         find_runner("nope")
     assert failed.value.tried == ("nope",)
