@@ -13,6 +13,7 @@ import pytest
 from overlaykit_btrfs import BtrfsDriver, _ioctl, probe
 
 from overlaykit import errors, linux
+from overlaykit.directories import open_directory
 from overlaykit.driver import DriverConfig, Durability, SnapshotId
 
 pytestmark = pytest.mark.special
@@ -54,16 +55,20 @@ def test_a_committed_snapshot_is_readonly_to_everybody(driver: BtrfsDriver, root
         (root / "snapshots" / BASE / "tree" / "file").write_bytes(b"2")
 
 
-def test_preparing_shares_all_blocks(driver: BtrfsDriver) -> None:
+def _free(root: Path) -> int:
+    with open_directory(root) as directory:
+        linux.syncfs(directory)
+        status = os.fstatvfs(directory)
+    return status.f_bfree * status.f_frsize
+
+
+def test_preparing_shares_all_blocks(driver: BtrfsDriver, root: Path) -> None:
     driver.prepare(BOX, None)
     _commit(driver, BOX, BASE, big=os.urandom(32 << 20))
-    driver._sync()
-    before = os.statvfs(driver.config.root or "")
+    before = _free(root)
     for number in range(8):
         driver.prepare(SnapshotId(f"box{number}"), BASE)
-    driver._sync()
-    after = os.statvfs(driver.config.root or "")
-    assert (before.f_bfree - after.f_bfree) * after.f_frsize < 8 << 20  # eight copies would take 256 MiB
+    assert before - _free(root) < 8 << 20  # eight copies would take 256 MiB
 
 
 def test_usage_is_what_the_snapshot_changed(driver: BtrfsDriver) -> None:
@@ -79,11 +84,8 @@ def test_usage_is_what_the_snapshot_changed(driver: BtrfsDriver) -> None:
 
 def test_subvolumes_inside_are_refused_at_the_commit(driver: BtrfsDriver, root: Path) -> None:
     driver.prepare(BOX, None)
-    directory = os.open(root / "snapshots" / BOX / "tree", os.O_RDONLY)
-    try:
+    with open_directory(root / "snapshots" / BOX / "tree") as directory:
         _ioctl.create(directory, "inside")
-    finally:
-        os.close(directory)
     with pytest.raises(errors.UnsupportedError, match="subvolume"):
         driver.commit(BOX, BASE)
     assert list(driver.ids()) == [BOX]
@@ -95,11 +97,8 @@ def test_subvolumes_inside_are_refused_at_the_commit(driver: BtrfsDriver, root: 
 def test_a_commit_that_was_cut_off_is_undone(driver: BtrfsDriver, root: Path) -> None:
     driver.prepare(BOX, None)
     (root / "snapshots" / BOX / "committed").touch()
-    subvolume = os.open(root / "snapshots" / BOX, os.O_RDONLY)
-    try:
+    with open_directory(root / "snapshots" / BOX) as subvolume:
         _ioctl.set_readonly(subvolume, True)  # as far as commit() came
-    finally:
-        os.close(subvolume)
     _commit(driver, BOX, BASE, file=b"1")
     driver.verify(BASE)
     with driver.tree(BASE, readonly=True) as tree:
