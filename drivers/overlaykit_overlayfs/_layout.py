@@ -58,6 +58,13 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
+def _is_made(directory: str) -> bool:
+    try:
+        return bool(os.stat(directory).st_mode & 0o777)
+    except FileNotFoundError:
+        return False
+
+
 @value_class
 class Format:
     """What a driver's root was made with.
@@ -107,8 +114,13 @@ class Layout:
         self.snapshots = self.root + "/snapshots"
         self.trash = self.root + "/trash"
         self.empty = self.root + "/empty"
-        for directory in (self.snapshots, self.trash, self.empty, self.root + "/staging"):
-            os.makedirs(directory, 0o700, exist_ok=True)
+        directories = (self.snapshots, self.trash, self.empty, self.root + "/staging")
+        if not all(map(_is_made, directories)):
+            from overlaykit.directories import make_directory
+
+            os.makedirs(self.root, 0o700, exist_ok=True)
+            for directory in directories:
+                make_directory(directory)
         self.format = self._read_format(userxattr)
         self.staging, self._lock = self._make_staging()
         self._staging = self.staging + "/"
