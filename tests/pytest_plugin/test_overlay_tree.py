@@ -140,7 +140,7 @@ def test_workers_share_the_source(pytester: pytest.Pytester, place: Path, run: R
         """
     )
     before = state(place / "site")
-    result = run(way, "-n", "3", "--overlay-driver", way.driver, "-p", "xdist")
+    result = run(way, "-n", "2", "--overlay-driver", way.driver, "-p", "xdist")
     result.assert_outcomes(passed=24)
     assert state(place / "site") == before
 

@@ -26,6 +26,9 @@ class Way:
 
     def words(self, place: Path, *arguments: str) -> list[str]:
         words = [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", "-p", "overlaykit.pytest_plugin"]
+        # To import what is not needed is half of what such a run takes.
+        unneeded = ["hypothesispytest", *(() if "xdist" in arguments else ("xdist", "xdist.looponfail"))]
+        words += [word for name in unneeded for word in ("-p", f"no:{name}")]
         words += ["-c", os.devnull, "--rootdir", str(place), "--basetemp", str(place / "temp"), *arguments]
         if self.namespace:
             words[:0] = ["unshare", "--map-root-user"]

@@ -17,6 +17,9 @@ def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
     known = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), known]))
     try:
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:overlaykit", *options)
+        # Hypothesis and xdist take as long to import as all the rest.
+        unneeded = ("cacheprovider", "overlaykit", "hypothesispytest", "xdist", "xdist.looponfail")
+        words = [word for name in unneeded for word in ("-p", f"no:{name}")]
+        return pytester.runpytest_subprocess(*words, *options)
     finally:
         os.environ["PYTHONPATH"] = known
