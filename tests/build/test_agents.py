@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from testkit.loops import need_tool
+from testkit.waits import until
 
 from overlaykit import errors
 from overlaykit.build._agents import forwarded
@@ -38,10 +39,8 @@ def agent(tmp_path: Path, key: Path) -> Iterator[Path]:
     path = tmp_path / "a"
     process = subprocess.Popen([need_tool("ssh-agent"), "-D", "-a", "a"], cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:
-        while not path.exists():
-            assert process.poll() is None
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.02)
+        # Its socket is there before it takes connections.
+        until(lambda: process.poll() is not None or _ran(path, "-l").returncode != _NOBODY_THERE)
         _ssh_add(path, "-q", str(key))
         yield path
     finally:
@@ -49,9 +48,13 @@ def agent(tmp_path: Path, key: Path) -> Iterator[Path]:
         process.wait()
 
 
-def _ssh_add(agent: Path, *words: str, expect: int = 0) -> str:
+_NOBODY_THERE = 2
+"""What ssh-add ends with where it cannot reach an agent."""
+
+
+def _ran(agent: Path, *words: str) -> subprocess.CompletedProcess[str]:
     # The name of a socket is short, wherever it is.
-    ran = subprocess.run(
+    return subprocess.run(
         [need_tool("ssh-add"), *words],
         cwd=agent.parent,
         env={**os.environ, "SSH_AUTH_SOCK": agent.name},
@@ -59,6 +62,10 @@ def _ssh_add(agent: Path, *words: str, expect: int = 0) -> str:
         capture_output=True,
         text=True,
     )
+
+
+def _ssh_add(agent: Path, *words: str, expect: int = 0) -> str:
+    ran = _ran(agent, *words)
     assert ran.returncode == expect, ran
     return ran.stdout + ran.stderr
 

@@ -7,18 +7,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from testkit.waits import PATIENCE, until
 
 import overlaykit
 from overlaykit import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .conftest import Builder
 
 
@@ -239,20 +237,15 @@ with overlaykit.open_store(sys.argv[1], durability="none") as store:
     print(store.build(None, dockerfile=sys.argv[2].encode(), progress=lambda e: print(e.kind, flush=True)).image.digest)
 """
 
-SLOW = "FROM base\nRUN busybox date +%s%N > /one\nRUN echo begun; busybox sleep 600\n"
+# Another run of the same tests may have its own.
+LONG = f"600{os.getpid()}"
+SLOW = f"FROM base\nRUN busybox date +%s%N > /one\nRUN echo begun; busybox sleep {LONG}\n"
 
 
 def _begin(store: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, str(store), SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-
-
-def _until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def _sleepers() -> list[str]:
@@ -263,7 +256,7 @@ def _sleepers() -> list[str]:
                 line = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"sleep\x00600" in line:
+            if b"sleep\x00" + LONG.encode() in line:
                 found.append(entry.name)
     return found
 
@@ -275,15 +268,15 @@ def test_an_interrupted_build_leaves_what_was_done_and_nothing_else(builder: Bui
     before = _sleepers()
     process = _begin(root)
     try:
-        _until(lambda: len(_sleepers()) > len(before))
+        until(lambda: len(_sleepers()) > len(before))
         process.send_signal(number)
-        said = process.communicate(timeout=20)[1]
+        said = process.communicate(timeout=PATIENCE)[1]
     finally:
         process.kill()
         process.communicate()
     assert process.returncode == -number, said
-    _until(lambda: _sleepers() == before)
+    until(lambda: _sleepers() == before)
     builder.store.cleanup()
     assert [info.key for info in builder.store.walk(kind="active")] == []
-    again = builder.build(SLOW.replace("echo begun; busybox sleep 600", "true"))
+    again = builder.build(SLOW.replace(f"echo begun; busybox sleep {LONG}", "true"))
     assert again.cached == 1

@@ -270,9 +270,9 @@ def test_link_keeps_one_file(make_store: Callable[[str], Store], driver: str) ->
 def test_whiteouts_are_linear(make_store: Callable[[str], Store], driver: str) -> None:
     store = make_store(driver)
     _apply(store, [[f"d{n % 20}/f{n}=x" for n in range(20_000)]], "base")
-    began = time.monotonic()
+    began = time.process_time()
     store.apply(io.BytesIO(archive([wh(f"d{n % 20}/f{n}") for n in range(3000)])), "base-0", "top")
-    took = time.monotonic() - began
+    took = time.process_time() - began
     with store.tree("top", readonly=True) as tree:
         assert sum(len(tree.listdir(f"d{n}")) for n in range(20)) == 17_000
     assert took < 30
@@ -282,10 +282,10 @@ def test_whiteouts_are_linear(make_store: Callable[[str], Store], driver: str) -
 def test_links_to_below_are_linear(make_store: Callable[[str], Store], driver: str) -> None:
     store = make_store(driver)
     _apply(store, [[f"f{n}=x" for n in range(2000)]], "base")
-    began = time.monotonic()
+    began = time.process_time()
     top: list[Entry] = [link(f"g{n}", f"f{n}") for n in range(2000)]
     store.apply(io.BytesIO(archive([*top, *(f"h{n}=y" for n in range(10_000))])), "base-0", "top")
-    assert time.monotonic() - began < 30
+    assert time.process_time() - began < 30
     with store.tree("top", readonly=True) as tree:
         assert len(tree.listdir("")) == 14_000
         assert tree.read_text("g1999") == "x"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from testkit.boxes import busybox_layout
 from testkit.loops import need_tool
+from testkit.waits import PATIENCE
 
 import overlaykit
 from overlaykit import errors
@@ -311,7 +312,7 @@ def test_interruption_has_its_exit_code(cli: Cli, site_with: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=30)
+    out, error = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, error) == (130, "", "overlaykit: interrupted\n")
 
 

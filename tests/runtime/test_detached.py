@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from testkit.boxes import busybox_layout, processes_with, wait_gone
 from testkit.loops import need_tool
+from testkit.waits import PATIENCE, until
 
 from overlaykit import errors
 from overlaykit.runtime import (
@@ -144,7 +145,7 @@ def test_stop_kills_what_ignores_it(store: ContainerStore) -> None:
     wait_for_line(box, b"up\n")
     began = time.monotonic()
     assert box.stop(0.3) == 137
-    assert 0.3 <= time.monotonic() - began < 10
+    assert time.monotonic() - began >= 0.3
     assert box.status.exit_code == 137
     assert box.stop() == 137
 
@@ -191,7 +192,7 @@ def test_wait_has_a_limit(store: ContainerStore) -> None:
         thread.start()
     box.kill()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
     assert waited == [137] * 5
 
 
@@ -233,7 +234,7 @@ def test_the_supervisor_killed_takes_the_container_along(store: ContainerStore) 
     waiter.start()
     os.kill(state.supervisor, signal.SIGKILL)
     wait_gone(state.pid)
-    waiter.join(20)
+    waiter.join(PATIENCE)
     assert waited == [137]
     after = box.status
     assert (after.status, after.exit_code) == (Status.EXITED, 137)
@@ -311,16 +312,14 @@ def test_exec_with_signals_and_limits(store: ContainerStore, name: str) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         box.exec(["sleep", "1001"], timeout=0.3)
     # It is gone, and not only forgotten.
-    for _ in range(100):
-        if "1001" not in box.exec(["ps"], capture_output=True, text=True).stdout:
-            break
-        time.sleep(0.02)
-    else:
-        raise AssertionError("it still runs")
-    with box.start_exec(["sh", "-c", "trap 'exit 8' USR1; echo up; while :; do sleep 0.05; done"]) as session:
-        time.sleep(0.3)
+    until(lambda: "1001" not in box.exec(["ps"], capture_output=True, text=True).stdout)
+    words = ["sh", "-c", "trap 'exit 8' USR1; echo up; while :; do sleep 0.05; done"]
+    output, end = os.pipe()
+    with open(output, "rb") as said, box.start_exec(words, stdio=Stdio(-1, end, 2)) as session:
+        os.close(end)
+        assert said.readline() == b"up\n"
         session.signal(signal.SIGUSR1)
-        assert session.wait(20) == 8
+        assert session.wait(PATIENCE) == 8
 
 
 def test_an_exec_ends_while_who_asked_for_it_goes(store: ContainerStore) -> None:
@@ -353,12 +352,7 @@ def test_a_detached_exec_outlives_who_started_it(store: ContainerStore) -> None:
     box = run_detached(store, "box:1", "web", shell("sleep 1000"))
     with box.start_exec(["sh", "-c", "sleep 0.3; echo done > /done"], detached=True):
         pass
-    for _ in range(200):
-        if box.exec(["cat", "/done"], capture_output=True).stdout == b"done\n":
-            break
-        time.sleep(0.02)
-    else:
-        raise AssertionError("it was killed")
+    until(lambda: box.exec(["cat", "/done"], capture_output=True).stdout == b"done\n")
 
 
 def test_a_large_request(store: ContainerStore) -> None:
@@ -399,12 +393,7 @@ def test_a_client_that_does_not_read_stops_nothing(store: ContainerStore) -> Non
     connection, terminal, _ = box.attach()
     assert not terminal
     with connection:
-        for _ in range(500):
-            if box.exec(["cat", "/end"], capture_output=True).stdout == b"end\n":
-                break
-            time.sleep(0.05)
-        else:
-            raise AssertionError("the container waits for a client")
+        until(lambda: box.exec(["cat", "/end"], capture_output=True).stdout == b"end\n")
 
 
 def test_nonsense_from_a_client_harms_nobody(store: ContainerStore) -> None:
@@ -435,7 +424,7 @@ def test_two_start_one_at_the_same_time(store: ContainerStore) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert len(failures) == 2
     assert all(isinstance(one, errors.LayerInUseError) for one in failures)
     assert box.status.running
@@ -444,10 +433,8 @@ def test_two_start_one_at_the_same_time(store: ContainerStore) -> None:
 def test_two_at_once_do_not_see_each_other(store: ContainerStore) -> None:
     boxes = [run_detached(store, "box:1", name, shell(f"echo {name} > /who; sleep 1000")) for name in ("one", "two")]
     for box in boxes:
-        for _ in range(200):
-            if (found := box.exec(["cat", "/who"], capture_output=True, text=True).stdout) != "":
-                break
-        assert found == f"{box.name}\n"
+        until(lambda box=box: box.exec(["cat", "/who"], capture_output=True).stdout)  # type: ignore[misc]
+        assert box.exec(["cat", "/who"], capture_output=True, text=True).stdout == f"{box.name}\n"
     boxes[0].remove(force=True)
     assert boxes[1].status.running
 

@@ -11,6 +11,7 @@ import pytest
 from testkit.busybox import MOUNTS, Box, make_root, read, streams
 from testkit.loops import need_root
 from testkit.rich import run_as_nobody
+from testkit.waits import PATIENCE
 
 from overlaykit import errors, linux
 from overlaykit.runtime import FileMount, ProcessSpec
@@ -80,7 +81,7 @@ def test_a_signal_is_a_code_beyond_128(box: Box) -> None:
     assert box.sh("sh -c 'kill -9 $$'; exit $?").code == 137
     with box.start("sleep", "100") as process:
         process.signal(9)
-        assert process.wait(10) == 137
+        assert process.wait(PATIENCE) == 137
 
 
 def test_streams_are_those_that_are_given(box: Box) -> None:
@@ -295,7 +296,7 @@ def test_another_user_writes_to_pipes(box: Box) -> None:
 
         with box.start("sh", "-c", "echo through > /dev/stdout", stdio=Stdio(-1, write_end, write_end)) as process:
             os.close(write_end)
-            assert process.wait(10) == 0
+            assert process.wait(PATIENCE) == 0
         assert output.read() == b"through\n"
 
 
@@ -367,7 +368,7 @@ def test_exec(box: Box) -> None:
     )
     with box.start("sh", "-c", "echo shared > /tmp/state; exec sleep 100") as first:
         with streams() as (stdio, out, err), first.exec(process, stdio) as second:
-            assert (second.wait(10), read(err)) == (9, "")
+            assert (second.wait(PATIENCE), read(err)) == (9, "")
             lines = read(out).splitlines()
         assert int(lines[0]) > 1
         assert lines[1:] == ["0", "box", "shared", "/etc"]
@@ -386,6 +387,6 @@ def test_exec_has_what_it_is_given_and_no_more(box: Box) -> None:
         no_new_privileges=True,
     )
     with box.start("sleep", "100") as first, streams() as (stdio, out, _), first.exec(process, stdio) as second:
-        assert second.wait(10) == 0
+        assert second.wait(PATIENCE) == 0
         mask = "0000000000000020"
         assert read(out).splitlines() == [f"CapEff:\t{mask}", f"CapBnd:\t{mask}", "NoNewPrivs:\t1", "4"]

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from testkit.busybox import Box, make_root, read, streams
+from testkit.waits import PATIENCE, until
 
 from overlaykit import errors
 from overlaykit.runtime import Stdio
 from overlaykit.runtime._own import OwnProcess, OwnRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.native
 
@@ -39,15 +40,6 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def box(root: Path) -> Box:
     return Box(OwnRunner(), root)
-
-
-def _comes(condition: Callable[[], object], seconds: float = 10) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def _below(pid: int) -> list[psutil.Process]:
@@ -63,7 +55,7 @@ FOREST = "sleep 1000 & (sleep 1000 & setsid sleep 1000) & sleep 1000"
 
 def test_closing_it_ends_everything(box: Box) -> None:
     with box.start("sh", "-c", FOREST) as process:
-        assert _comes(lambda: len(_below(process.pid)) >= 4)
+        until(lambda: len(_below(process.pid)) >= 4)
         inside = _below(process.pid)
     assert _all_gone(inside)
     assert process.returncode == 137
@@ -72,10 +64,10 @@ def test_closing_it_ends_everything(box: Box) -> None:
 
 def test_a_kill_of_the_runner_ends_everything(box: Box) -> None:
     with box.start("sh", "-c", FOREST) as process:
-        assert _comes(lambda: len(_below(process.pid)) >= 4)
+        until(lambda: len(_below(process.pid)) >= 4)
         inside = _below(process.pid)
         os.kill(process.pid, signal.SIGKILL)
-        assert process.wait(10) == 137
+        assert process.wait(PATIENCE) == 137
         # Whoever waited for the runner has waited for the container.
         assert _all_gone(inside)
 
@@ -83,10 +75,10 @@ def test_a_kill_of_the_runner_ends_everything(box: Box) -> None:
 def test_a_kill_of_the_first_process_ends_everything(box: Box) -> None:
     with box.start("sh", "-c", FOREST) as process:
         assert isinstance(process, OwnProcess)
-        assert _comes(lambda: len(_below(process.pid)) >= 4)
+        until(lambda: len(_below(process.pid)) >= 4)
         inside = _below(process.pid)
         os.kill(process.first_pid, signal.SIGKILL)
-        assert process.wait(10) == 137
+        assert process.wait(PATIENCE) == 137
         assert _all_gone(inside)
 
 
@@ -110,7 +102,7 @@ def test_a_kill_of_the_caller_ends_everything(root: Path, how: str) -> None:
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as caller:
         assert caller.stdout is not None
         runner, _ = map(int, caller.stdout.readline().split())
-        assert _comes(lambda: len(_below(caller.pid)) >= 5)
+        until(lambda: len(_below(caller.pid)) >= 5)
         inside = _below(caller.pid)
         if how == "the caller's group":
             os.killpg(caller.pid, signal.SIGKILL)
@@ -118,7 +110,7 @@ def test_a_kill_of_the_caller_ends_everything(root: Path, how: str) -> None:
             caller.kill()
         if how == "the caller and the runner":
             os.kill(runner, signal.SIGKILL)
-    assert _comes(lambda: _all_gone(inside))
+    until(lambda: _all_gone(inside))
 
 
 def test_nothing_is_mounted_or_left_on_this_machine(box: Box) -> None:
@@ -134,11 +126,11 @@ def test_nothing_is_mounted_or_left_on_this_machine(box: Box) -> None:
 def test_signals_reach_the_program(box: Box) -> None:
     script = "trap 'echo term; exit 3' TERM; trap 'echo usr1' USR1; echo ready; while :; do sleep 0.05; done"
     with streams() as (stdio, out, _), box.start("sh", "-c", script, stdio=stdio) as process:
-        assert _comes(lambda: read(out).endswith("ready\n"))
+        until(lambda: read(out).endswith("ready\n"))
         process.signal(signal.SIGUSR1)
-        assert _comes(lambda: read(out).endswith("usr1\n"))
+        until(lambda: read(out).endswith("usr1\n"))
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(10) == 3
+        assert process.wait(PATIENCE) == 3
         assert read(out).endswith("term\n")
     process.signal(signal.SIGTERM)
     process.kill()
@@ -188,7 +180,7 @@ def test_it_outlives_the_thread_that_started_it(box: Box) -> None:
     thread.start()
     thread.join()
     with started[0] as process:
-        assert process.wait(10) == 6
+        assert process.wait(PATIENCE) == 6
 
 
 def test_an_exec_ends_with_its_container(box: Box) -> None:
@@ -199,26 +191,24 @@ def test_an_exec_ends_with_its_container(box: Box) -> None:
         third = first.exec(ProcessSpec(("sleep", "1000"), {"PATH": "/bin"}), Stdio(-1, -1, -1))
         with second, third:
             second.kill()
-            assert second.wait(10) == 137
+            assert second.wait(PATIENCE) == 137
             assert first.returncode is None
             first.kill()
-            assert third.wait(10) == 137
+            assert third.wait(PATIENCE) == 137
 
 
 def test_orphans_are_collected_by_an_init(box: Box) -> None:
     """Where the bundle asks for one, a small process 1 collects orphans, passes signals on and ends as the program."""
     box.config = {"annotations": {"org.overlaykit.init": "true"}}
     script = (
-        "(sleep 0.05 & ) ; sleep 0.3; ps -o pid,stat,comm; echo $$; trap 'exit 4' TERM; echo ready;"
-        "while :; do sleep 0.05; done"
+        "(sleep 0.05 & ) ; sleep 0.3; while ps -o stat | grep -q Z; do sleep 0.05; done;"
+        "echo $$; trap 'exit 4' TERM; echo ready; while :; do sleep 0.05; done"
     )
     with streams() as (stdio, out, _), box.start("sh", "-c", script, stdio=stdio) as process:
-        assert _comes(lambda: read(out).endswith("ready\n"))
-        lines = read(out).splitlines()
-        assert lines[-2] == "2"
-        assert not [line for line in lines if " Z" in line]
+        until(lambda: read(out).endswith("ready\n"))
+        assert read(out).splitlines()[-2] == "2"
         process.signal(signal.SIGTERM)
-        assert process.wait(10) == 4
+        assert process.wait(PATIENCE) == 4
 
 
 def test_killed_at_any_moment_of_its_beginning_it_leaves_nothing(box: Box) -> None:
@@ -241,12 +231,12 @@ def test_killed_at_any_moment_of_its_beginning_it_leaves_nothing(box: Box) -> No
             with box.start("sleep", "1000") as process:
                 killer.join()
                 kill_runners()
-                assert process.wait(10) == 137
+                assert process.wait(PATIENCE) == 137
         except errors.RunError as error:
             if "without a word" not in str(error):
                 raise
         killer.join()
-        assert _comes(lambda: not left()), left()
+        until(lambda: not left())
 
 
 class Screen:
@@ -263,8 +253,8 @@ class Screen:
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
-    def shows(self, text: str, seconds: float = 10) -> bool:
-        end = time.monotonic() + seconds
+    def shows(self, text: str) -> bool:
+        end = time.monotonic() + PATIENCE
         while text not in self.shown:
             if not select.select([self.master], [], [], max(0.0, end - time.monotonic()))[0]:
                 return False
@@ -297,13 +287,13 @@ def test_a_terminal(box: Box, screen: Screen) -> None:
         screen.type("stty size\r")
         assert screen.shows("11 22")
         screen.type("sleep 1000\r")
-        assert screen.shows("sleep 1000")
-        time.sleep(0.2)
+        # What is typed while the shell still reads goes with Ctrl-C.
+        until(lambda: any(one.cmdline() == ["sleep", "1000"] for one in _below(process.pid)))
         screen.type("\x03")
         screen.type("echo after-$?\r")
         assert screen.shows("after-130")
         screen.type("exit 7\r")
-        assert process.wait(10) == 7
+        assert process.wait(PATIENCE) == 7
     assert termios.tcgetattr(screen.slave) == before
 
 
@@ -312,7 +302,7 @@ def test_all_that_a_terminal_shows_arrives(box: Box, screen: Screen) -> None:
     box.process = {"terminal": True}
     with box.start("seq", "1", "3000", stdio=Stdio(screen.slave, screen.slave, screen.slave)) as process:
         assert screen.shows("\n3000\r\n")
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
     numbers = [int(word) for word in screen.shown.split()]
     assert numbers == list(range(1, 3001))
 
@@ -334,7 +324,7 @@ def test_a_terminal_for_an_exec(box: Box, screen: Screen) -> None:
     process = ProcessSpec(("sh", "-c", "tty; stty size; exit 5"), {"PATH": "/bin"}, terminal=True)
     stdio = Stdio(screen.slave, screen.slave, screen.slave)
     with box.start("sleep", "100") as first, first.exec(process, stdio) as second:
-        assert second.wait(10) == 5
+        assert second.wait(PATIENCE) == 5
         assert screen.shows("/dev/pts/0")
         assert screen.shows("33 99")
 
@@ -349,7 +339,7 @@ def test_a_terminal_that_nobody_reads_stops_nothing(box: Box, screen: Screen, en
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(0.1)
         process.kill()
-        assert process.wait(10) == 137
+        assert process.wait(PATIENCE) == 137
 
 
 def test_what_a_slow_reader_takes_late_arrives_too(box: Box, screen: Screen) -> None:
@@ -357,5 +347,5 @@ def test_what_a_slow_reader_takes_late_arrives_too(box: Box, screen: Screen) -> 
     with box.start("seq", "1", "20000", stdio=Stdio(screen.slave, screen.slave, screen.slave)) as process:
         time.sleep(0.3)
         assert screen.shows("\n20000\r\n")
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
     assert [int(word) for word in screen.shown.split()] == list(range(1, 20001))

@@ -6,12 +6,12 @@ import io
 import os
 import subprocess
 import tarfile
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from testkit.boxes import busybox_layout, wait_gone
 from testkit.loops import need_tool
+from testkit.waits import until
 
 from overlaykit import errors, linux
 from overlaykit.runtime import (
@@ -25,7 +25,7 @@ from overlaykit.runtime import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from overlaykit.runtime import ContainerStore
@@ -61,15 +61,8 @@ def runtime(request: pytest.FixtureRequest) -> str:
 def begin(store: ContainerStore, runtime: str = "own", script: str = SCRIPT) -> DetachedContainer:
     options = DetachedOptions(runtime=runtime)
     box = run_detached(store, "box:1", "web", RunOptions(args=("sh", "-c", script)), detached=options)
-    wait_for(lambda: any(entry.data == b"up\n" for entry in box.logs()))
+    until(lambda: any(entry.data == b"up\n" for entry in box.logs()))
     return box
-
-
-def wait_for(fact: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not fact():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def inside(box: DetachedContainer, *words: str) -> str:
@@ -120,7 +113,7 @@ def test_an_image_of_a_running_one(store: ContainerStore, runtime: str) -> None:
     store.open_container("web").commit("snap:1", message="while it runs")
     assert box.status.status is Status.RUNNING
     written = inside(box, "cat", "/work/n")
-    wait_for(lambda: inside(box, "cat", "/work/n") != written)  # it goes on
+    until(lambda: inside(box, "cat", "/work/n") != written)  # it goes on
     with store.container("snap:1") as snap:
         assert snap.tree.read_text("work/file") == "first\n"
         assert not snap.tree.exists("home")
@@ -160,7 +153,7 @@ def test_pause(store: ContainerStore, runtime: str) -> None:
     assert written() == before
     box.unpause()
     assert box.status.status is Status.RUNNING
-    wait_for(lambda: written() != before)
+    until(lambda: written() != before)
     with pytest.raises(errors.RunError, match="is not paused"):
         box.unpause()
 
@@ -179,7 +172,7 @@ def test_a_paused_one_can_be_stopped_and_killed(store: ContainerStore, runtime: 
 def test_its_processes(store: ContainerStore, runtime: str) -> None:
     box = begin(store, runtime, "sleep 1234 & echo up; wait")
     with box.start_exec(["sleep", "4321"]) as session:
-        wait_for(lambda: {"sleep 1234", "sleep 4321"} < {one.command for one in box.processes()})
+        until(lambda: {"sleep 1234", "sleep 4321"} < {one.command for one in box.processes()})
         found = {one.command: one for one in box.processes()}
         assert {"sleep 1234", "sleep 4321"} < set(found)
         assert found["sleep 1234"].parent in [one.pid for one in found.values()]

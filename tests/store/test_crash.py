@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import random
-import select
 import shutil
 import signal
 import tempfile
@@ -228,18 +227,11 @@ def _play(path: Path, out: int, seed: int) -> None:
             say("done")
 
 
-def _lines(pipe: int, seconds: float) -> Iterator[str]:
-    """Yield the lines of a pipe until the time is over."""
-    data = b""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0 and select.select([pipe], [], [], left)[0]:
-        chunk = os.read(pipe, 65536)
-        if not chunk:
-            break
-        data += chunk
-        *whole, data = data.split(b"\n")
-        for line in whole:
-            yield line.decode()
+def _lines(pipe: int) -> Iterator[str]:
+    """Yield the lines of a pipe until nobody can write into it any more."""
+    with open(pipe) as file:
+        for line in file:
+            yield line.removesuffix("\n")
 
 
 def test_killed_at_any_time(memory_path: Path, driver: str) -> None:
@@ -271,14 +263,22 @@ def test_killed_at_any_time(memory_path: Path, driver: str) -> None:
             else:
                 pending = line.split("\t")[1:]
 
-        for line in _lines(output, 0.15 + 0.05 * random.Random(round_number).random()):
+        dice = random.Random(round_number)
+        lines = _lines(output)
+        begin = time.monotonic()
+        count = dice.randrange(10, 40)
+        whole = operations + count
+        for line in lines:
             follow(line)
+            if operations == whole:
+                break
+        # At any moment of the next one or two.
+        time.sleep(dice.random() * 2 * (time.monotonic() - begin) / count)
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert status == signal.SIGKILL
-        for line in _lines(output, 5):
+        for line in lines:
             follow(line)
-        os.close(output)
         with open_store(path, durability="none") as store:
             _check_agreement(store)
             keys = {info.key for info in store.walk()}
@@ -293,4 +293,3 @@ def test_killed_at_any_time(memory_path: Path, driver: str) -> None:
             assert keys == known
         known.clear()
         known.update(keys)
-    assert operations > 20

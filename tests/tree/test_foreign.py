@@ -17,6 +17,7 @@ from testkit.layer_model import archive, block, char, d, f, fifo, h, s
 from testkit.loops import need_root, need_tool
 from testkit.peers import run_tool
 from testkit.rich import open_to_all, run_as
+from testkit.waits import PATIENCE
 
 from overlaykit.store import open_store
 from overlaykit.tree import HostTree, MappedTree
@@ -54,7 +55,7 @@ def _fuse(point: Path, *options: str) -> Iterator[Path]:
     words = [need_tool("fuse-overlayfs"), "-f", "-o", ",".join(options), str(point)]
     with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         try:
-            end = time.monotonic() + 20
+            end = time.monotonic() + PATIENCE
             while not os.path.ismount(point):
                 assert process.poll() is None, process.stdout and process.stdout.read()
                 assert time.monotonic() < end
@@ -64,7 +65,7 @@ def _fuse(point: Path, *options: str) -> Iterator[Path]:
             if os.path.ismount(point):
                 subprocess.run([need_tool("umount"), str(point)], check=True)
             process.terminate()
-            process.communicate(timeout=20)
+            process.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from testkit.images import make_image, write_layout
 from testkit.loops import need_tool
+from testkit.waits import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,7 +77,7 @@ def processes_with(text: str) -> list[int]:
     return found
 
 
-def wait_gone(pid: int, seconds: float = 20) -> None:
+def wait_gone(pid: int) -> None:
     """Wait until a process has ended, or fail."""
     if not pid:
         return
@@ -87,4 +88,4 @@ def wait_gone(pid: int, seconds: float = 20) -> None:
     with open(descriptor, "rb", buffering=0) as file:
         poll = select.poll()
         poll.register(file, select.POLLIN)
-        assert poll.poll(seconds * 1000), f"the process {pid} is still there"
+        assert poll.poll(PATIENCE * 1000), f"the process {pid} is still there"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from testkit.loops import need_tool
 from testkit.registries import Quiet, free_port, serving
+from testkit.waits import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +131,7 @@ def git_daemon(root: Path) -> Iterator[str]:
         [str(program), *words], env={**os.environ, **_ENVIRONMENT}, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break

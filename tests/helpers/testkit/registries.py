@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from testkit.loops import need_tool
+from testkit.waits import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +61,7 @@ def run_registry(path: Path, *, auth: str = "", tls: tuple[Path, Path] | None = 
             env={"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "none"},
         )
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
@@ -71,7 +72,7 @@ def run_registry(path: Path, *, auth: str = "", tls: tuple[Path, Path] | None = 
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(10)
+            process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -102,7 +103,7 @@ def serving(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
 class Quiet(BaseHTTPRequestHandler):
     """Writes no log, and ends each connection, so that its thread ends too."""
 
-    timeout = 20
+    timeout = PATIENCE
 
     def __getattr__(self, name: str) -> Any:
         """Find the method for a request, ``get`` for ``do_GET``."""
@@ -192,7 +193,7 @@ def front(registry: str) -> Iterator[Front]:
                 self.answer(fault.status, b'{"errors": [{"code": "X", "message": "no"}]}', **fault.headers)
                 return
             length = int(self.headers.get("Content-Length", 0))
-            upstream = http.client.HTTPConnection(registry, timeout=20)
+            upstream = http.client.HTTPConnection(registry, timeout=PATIENCE)
             try:
                 upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
                 for name, value in self.headers.items():
@@ -236,7 +237,7 @@ def front(registry: str) -> Iterator[Front]:
                 if action == "slow":
                     # Until the client goes away.
                     with contextlib.suppress(OSError):
-                        self.connection.settimeout(10)
+                        self.connection.settimeout(PATIENCE)
                         self.connection.recv(1)
                 return
             self.wfile.write(body)

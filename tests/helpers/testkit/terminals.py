@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import pyte
 
 from testkit.loops import need_tool
+from testkit.waits import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = ["Terminal", "on_terminal"]
 
-_SECONDS = 30
+_SECONDS = PATIENCE
 
 
 class Terminal:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from testkit.images import layer, make_image, write_layout
 from testkit.registries import Front, front, run_registry
+from testkit.waits import PATIENCE
 
 from overlaykit.image import open_store
 from overlaykit.image.registry import Options, push
@@ -80,7 +81,7 @@ def waits() -> list[float]:
 @pytest.fixture
 def options(waits: list[float]) -> Options:
     """Options that wait for nothing."""
-    return Options(sleep=waits.append, timeout=5)
+    return Options(sleep=waits.append, timeout=PATIENCE)
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import socket
 import threading
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from testkit.registries import Fault, Quiet, free_port, serving
+from testkit.waits import PATIENCE
 
 from overlaykit import errors
 from overlaykit.changeset import Limits
@@ -38,7 +38,7 @@ def test_a_server_without_ranges_is_read_anew(store: ImageStore, broken: Front, 
         def get(self) -> None:
             import http.client
 
-            connection = http.client.HTTPConnection(broken.host, timeout=20)
+            connection = http.client.HTTPConnection(broken.host, timeout=PATIENCE)
             connection.request("GET", self.path, headers={"Accept": self.headers.get("Accept", "*/*")})
             answer = connection.getresponse()
             body = answer.read()
@@ -108,10 +108,8 @@ def test_a_wrong_manifest_is_refused(
 def test_a_slow_body_ends(store: ImageStore, broken: Front, pushed: str, options: Options) -> None:
     broken.faults.append(Fault("GET", "/blobs/", "slow", times=99))
     impatient = replace(options, timeout=0.3, retries=1)
-    start = time.monotonic()
     with pytest.raises(errors.RegistryUnavailableError, match="no progress"):
         pull(store, f"{broken.host}/{pushed}:1", options=impatient)
-    assert time.monotonic() - start < 8
     assert store.images() == []
 
 

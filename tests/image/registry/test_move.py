@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from testkit.loops import need_tool
 from testkit.registries import run_registry, signing_key
+from testkit.waits import PATIENCE
 
 from overlaykit import errors
 from overlaykit.image.registry import Options, pull, pull_all, push, push_all
@@ -197,7 +198,7 @@ def _put_index(registry: str, name: str, entries: list[dict[str, object]], tag: 
 
     media_type = "application/vnd.oci.image.index.v1+json"
     document = json.dumps({"schemaVersion": 2, "mediaType": media_type, "manifests": entries})
-    connection = http.client.HTTPConnection(registry, timeout=20)
+    connection = http.client.HTTPConnection(registry, timeout=PATIENCE)
     connection.request("PUT", f"/v2/{name}/manifests/{tag}", document, {"Content-Type": media_type})
     answer = connection.getresponse()
     assert answer.status == 201

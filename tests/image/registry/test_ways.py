@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import io
 import socket
 import threading
 import time
@@ -13,16 +14,19 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from testkit.registries import Fault, Quiet, front, serving
+from testkit.registries import Fault, Quiet, serving
+from testkit.waits import PATIENCE
 
 from overlaykit import errors
 from overlaykit.image.registry import Options, pull, push, tags
 from overlaykit.image.registry._client import Client
+from overlaykit.image.registry._connection import _Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from _typeshed import WriteableBuffer
     from testkit.registries import Front
 
     from overlaykit.image import ImageStore, ProgressEvent
@@ -45,7 +49,7 @@ class Proxy:
             def get(self) -> None:
                 asked.append((self.command, self.path, self.headers.get("Proxy-Authorization", "")))
                 parts = urlsplit(self.path)
-                connection = http.client.HTTPConnection(registry, timeout=20)
+                connection = http.client.HTTPConnection(registry, timeout=PATIENCE)
                 sent = {name: value for name, value in self.headers.items() if name in ("Accept", "Range")}
                 connection.request(self.command, f"{parts.path}?{parts.query}", headers=sent)
                 answer = connection.getresponse()
@@ -160,17 +164,31 @@ def trickling(before: bytes, piece: bytes) -> Iterator[str]:
 )
 def test_what_trickles_ends(store: ImageStore, options: Options, before: bytes, piece: bytes) -> None:
     impatient = replace(options, timeout=0.5, slowest=1000, retries=1)
-    start = time.monotonic()
     with trickling(before, piece) as host, pytest.raises(errors.RegistryUnavailableError, match="no progress"):
         pull(store, f"{host}/app:1", options=impatient)
-    assert time.monotonic() - start < 5
 
 
-def test_what_is_slow_and_not_too_slow(store: ImageStore, registry: str, pushed: str, options: Options) -> None:
-    """Waiting that is no longer than it may be counts for nothing, however long all takes together."""
-    with front(registry) as one:
-        got = pull(store, f"{one.host}/{pushed}:1", options=replace(options, timeout=0.4, slowest=1))
-    assert got.image.layers == 3
+class Drops(io.RawIOBase):
+    """Gives a little after each wait, and then no more."""
+
+    left = 20
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        if not self.left:
+            return 0
+        self.left -= 1
+        time.sleep(0.01)
+        memoryview(buffer)[:1000] = b"x" * 1000
+        return 1000
+
+
+def test_what_is_slow_and_not_too_slow() -> None:
+    """However long all takes together, and however often it was waited for as long as is looked at."""
+    with io.BufferedReader(_Watched(Drops(), patience=0.02, slowest=1)) as body:
+        assert len(body.read()) == 20_000
 
 
 # -- the end of all ---------------------------------------------------------------------------------------------------
@@ -192,10 +210,8 @@ def test_an_error_ends_downloads_that_hang(
         if event.action == "download" and event.digest == layers[first].digest:
             raise StoppedError
 
-    start = time.monotonic()
-    with pytest.raises(StoppedError):
-        pull(store, f"{broken.host}/{pushed}:1", options=Options(timeout=60), progress=fail)
-    assert time.monotonic() - start < 10
+    with pytest.raises(StoppedError):  # or the test's own end, long before that timeout
+        pull(store, f"{broken.host}/{pushed}:1", options=Options(timeout=3600), progress=fail)
     assert store.images() == []
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("overlaykit")] == []
 
@@ -217,30 +233,27 @@ def test_an_error_ends_uploads_that_hang(source: ImageStore, registry: str) -> N
             length = int(self.headers["Content-Length"])
             if length > 1_000_000:
                 hanging.set()
-                over.wait(30)
+                over.wait(PATIENCE)
                 self.close_connection = True
             else:
-                hanging.wait(10)
+                hanging.wait(PATIENCE)
                 self.answer(400, b'{"errors": [{"code": "X", "message": "no"}]}')
 
     hanging, over = threading.Event(), threading.Event()
-    start = time.monotonic()
     with serving(Hanging) as host:
         try:
             with pytest.raises(errors.RegistryError, match="status 400, X no"):
-                push(source, "app:1", f"{host}/app:1", options=Options(timeout=60))
-            assert time.monotonic() - start < 10
+                push(source, "app:1", f"{host}/app:1", options=Options(timeout=3600))
+            assert not over.is_set()
         finally:
             over.set()
 
 
 def test_waits_end_too(registry: str) -> None:
-    client = Client(registry, "app", Options())
+    client = Client(registry, "app", Options(longest_wait=3600))
     threading.Timer(0.1, client.stop).start()
-    start = time.monotonic()
     with pytest.raises(errors.RegistryUnavailableError, match="ended"):
         client.wait(20)
-    assert time.monotonic() - start < 5
     client.close()
 
 
@@ -266,7 +279,7 @@ def test_a_blob_in_pieces(source: ImageStore, make_store: Callable[[], ImageStor
                 self.rfile.read(length)
                 self.answer(413)
                 return
-            connection = http.client.HTTPConnection(registry, timeout=20)
+            connection = http.client.HTTPConnection(registry, timeout=PATIENCE)
             sent = {name: value for name, value in self.headers.items() if name != "Host"}
             connection.request(self.command, self.path, self.rfile.read(length) if length else None, headers=sent)
             answer = connection.getresponse()
