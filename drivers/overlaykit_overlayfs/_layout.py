@@ -226,34 +226,45 @@ class Layout:
         return os.listdir(self.snapshots)
 
     def cleanup(self) -> None:
-        """Delete the trash, and what dead drivers were making."""
+        """Delete the trash, and what dead drivers were making.
+
+        :raises OSError: something cannot be deleted; everything else is.
+        """
+        # Itself, its name and our own directory make three; Btrfs does not count so and says 1.
+        if os.stat(self.root + "/staging").st_nlink != 3:
+            self._discard_stale()
+        failed: OSError | None = None
         trash = os.open(self.trash, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name in os.listdir(trash):
-                linux.remove_tree(trash, name)
+                try:
+                    linux.remove_tree(trash, name)
+                except OSError as error:
+                    failed = failed or error
         finally:
             os.close(trash)
-        if os.stat(self.root + "/staging").st_nlink == 3:
-            return  # itself, its name and our own directory; Btrfs does not count so and says 1
+        if failed is not None:
+            raise failed
+
+    def _discard_stale(self) -> None:
         staging = os.open(self.root + "/staging", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name in os.listdir(staging):
                 if name != os.path.basename(self.staging):
-                    self._reap(staging, name)
+                    self._discard_orphan(staging, name)
         finally:
             os.close(staging)
 
-    @staticmethod
-    def _reap(staging: int, name: str) -> None:
+    def _discard_orphan(self, staging: int, name: str) -> None:
         try:
             fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=staging)
         except FileNotFoundError:
             return
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            linux.remove_tree(staging, name)
-        except BlockingIOError:
-            pass  # its driver lives
+            self.discard(f"{self.root}/staging/{name}")
+        except (BlockingIOError, FileNotFoundError):
+            pass  # its driver lives; another one was faster
         finally:
             os.close(fd)
 

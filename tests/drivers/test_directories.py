@@ -1,13 +1,16 @@
-"""Where a store lies does not show in its trees."""
+"""Of drivers that keep directories: where those lie does not show; what cannot be deleted is in nobody's way."""
 
 from __future__ import annotations
 
 import os
 import stat
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
+from testkit import syscalls
+from testkit.loops import need_tool
 from testkit.rich import run_as_nobody
 
 from overlaykit.driver import DriverConfig, SnapshotId
@@ -20,7 +23,10 @@ ACL = struct.pack("<I" + "HHI" * 5, 2, 1, 6, 2**32 - 1, 2, 4, 1, 4, 4, 2**32 - 1
 """One with a named user: what no permission bits can say."""
 
 
-@pytest.mark.parametrize("name", ["directory", "overlayfs"])
+DRIVERS = ["directory", "overlayfs"]
+
+
+@pytest.mark.parametrize("name", DRIVERS)
 @pytest.mark.parametrize("privileged", [True, False])
 def test_neither_group_nor_access_list_of_a_directory_above(reachable: Path, name: str, privileged: bool) -> None:
     reachable.chmod(0o777)
@@ -47,3 +53,24 @@ def test_neither_group_nor_access_list_of_a_directory_above(reachable: Path, nam
         action()
     else:
         run_as_nobody(action)
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+def test_what_cannot_be_deleted_keeps_nothing_else(mount_namespace: None, tmp_path: Path, name: str) -> None:
+    root, plugins = tmp_path / "driver", load_plugins()
+    root.mkdir()
+    with plugins.create(plugins.get(name), DriverConfig(root)) as driver:
+        for each in map(SnapshotId, "abc"):
+            driver.prepare(each, None)
+            driver.remove(each)
+        held = sorted((root / "trash").iterdir())[1]
+        (held / "mounted").mkdir()
+        syscalls.mount("none", str(held / "mounted"), "tmpfs")
+        try:
+            with pytest.raises(OSError, match="busy"):
+                driver.cleanup()
+            assert list((root / "trash").iterdir()) == [held]
+        finally:
+            subprocess.run([need_tool("umount"), held / "mounted"], check=True)
+        driver.cleanup()
+        assert list((root / "trash").iterdir()) == []
