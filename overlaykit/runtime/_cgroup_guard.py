@@ -14,13 +14,18 @@ from ._cgroup import ROOT, Cgroup, is_unified, sweep
 from ._cgroup2 import UnifiedCgroup
 from ._values import Limits
 
-__all__ = ["GuardedCgroup", "remove_groups"]
+__all__ = ["GuardedCgroup", "open_groups", "remove_groups"]
 
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
+    from typing import Self, TypeAlias
+
+    from ._bundle import Bundle
+    from ._delegated import DelegatedCgroup
+
+    Groups: TypeAlias = "GuardedCgroup | DelegatedCgroup"
 
 _NAME = "overlaykit"
 
@@ -75,6 +80,18 @@ class GuardedCgroup:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def open_groups(bundle: Bundle) -> Groups:
+    """Make the groups of a container, as far as its caller may.
+
+    :raises RunError: a limit is refused.
+    """
+    if bundle.groups:
+        return GuardedCgroup(bundle.id, bundle.limits)
+    from ._delegated import delegated_group
+
+    return delegated_group(bundle.id, bundle.limits)
 
 
 def remove_groups(id: str) -> None:

@@ -31,8 +31,6 @@ def find_runner(name: str | None = None, *, terminal: bool = False) -> Runner:
     :param terminal: it is for a program with a terminal.
     :raises RuntimeNotFoundError: it is not installed, or nothing is.
     """
-    from ._oci import OciRunner
-
     name = name or os.environ.get("OVERLAYKIT_RUNTIME") or None
     known = sorted(KNOWN, key=lambda one: one != "own") if terminal else KNOWN
     for one in known if name is None else (name,):
@@ -44,6 +42,8 @@ def find_runner(name: str | None = None, *, terminal: bool = False) -> Runner:
             continue
         path = _which(one)
         if path is not None:
+            from ._oci import OciRunner
+
             return OciRunner(os.path.basename(one), path)
     if name == "own":
         raise errors.RuntimeNotFoundError(

@@ -11,9 +11,8 @@ from contextlib import ExitStack
 
 from .. import errors, linux
 from ._cgroup import ROOT, is_unified
-from ._cgroup_guard import GuardedCgroup, remove_groups
+from ._cgroup_guard import open_groups, remove_groups
 from ._config import process_section
-from ._delegated import delegated_group
 from ._interest import deliver
 from ._process import ENDING, HostProcess, child_of, kill_children
 from ._seccomp_bpf import compile_seccomp
@@ -64,19 +63,18 @@ class OciRunner:
                 document["linux"] = _without(document["linux"], "resources", "cgroupsPath")
                 words = ["--cgroup-manager=disabled"]
                 hide = None if is_unified() else ROOT
-                if bundle.groups:
-                    group = GuardedCgroup(bundle.id, bundle.limits)
-                    held.callback(group.close)
-                    descriptors, into = group.descriptors, group.into
-                    if not group.guards_devices:
-                        document["process"] = _without_mknod(document["process"])
-                else:
-                    descriptors = held.enter_context(delegated_group(bundle.id, bundle.limits)).descriptors
+                group = open_groups(bundle)
+                held.callback(group.close)
+                descriptors, into = group.descriptors, group.into
+                if bundle.groups and not group.guards_devices:
+                    document["process"] = _without_mknod(document["process"])
                 _add_program(document)
             elif not bundle.groups:
                 document["linux"] = _without(document["linux"], "resources", "cgroupsPath")
                 words = ["--rootless=true"]
-                descriptors = held.enter_context(delegated_group(bundle.id, bundle.limits)).descriptors
+                group = open_groups(bundle)
+                held.callback(group.close)
+                descriptors = group.descriptors
             else:
                 held.callback(remove_groups, bundle.id)
             log_read, log_write = os.pipe2(os.O_CLOEXEC)

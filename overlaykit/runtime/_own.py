@@ -12,13 +12,12 @@ import fcntl
 import os
 import select
 import signal
-import socket
+import sys
+from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 from contextlib import ExitStack
 
 from .. import errors, linux
-from ._cgroup_guard import GuardedCgroup
-from ._delegated import delegated_group
-from ._own_errors import explain
+from ._cgroup_guard import open_groups
 from ._own_plan import bundle_plan, join_plan
 from ._own_protocol import PLAN, STATUS, Kind, Message
 from ._process import HostProcess
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ._bundle import Bundle
-    from ._own_plan import Group, Plan
+    from ._cgroup_guard import Groups
+    from ._own_plan import Plan
     from ._values import ProcessSpec, Stdio
 
 __all__ = ["INIT", "OwnProcess", "OwnRunner"]
@@ -39,6 +39,10 @@ INIT = "org.overlaykit.init"
 
 It collects orphans and passes signals on, as ``docker run --init`` does it.
 """
+
+
+_UNIX = 1  # AF_UNIX; the enumerations of the module socket take longer to make than a container
+_INT = 4
 
 
 class OwnRunner:
@@ -70,9 +74,7 @@ class OwnRunner:
         :raises UnsupportedError: this installation has no runner.
         """
         with ExitStack() as held:
-            group: Group
-            make = GuardedCgroup if bundle.groups else delegated_group
-            group = make(bundle.id, bundle.limits)
+            group = open_groups(bundle)
             held.callback(group.close)
             init = bundle.config.get("annotations", {}).get(INIT) == "true"
             # A user namespace keeps the machine's devices closed by itself.
@@ -89,16 +91,16 @@ class OwnRunner:
 class OwnProcess(HostProcess):
     """A process of a container, and the process of the runner that waits for it."""
 
-    def __init__(self, pid: int, status: socket.socket, bundle: Bundle) -> None:
+    def __init__(self, pid: int, status: socket, bundle: Bundle) -> None:
         self._status = status
         self._bundle = bundle
         self._member = -1
-        self._group: Group | None = None
+        self._group: Groups | None = None
         self._held = ExitStack()
         self._first_pid = 0
         super().__init__(pid, self._finished)
 
-    def hold(self, held: ExitStack, group: Group) -> None:
+    def hold(self, held: ExitStack, group: Groups) -> None:
         """Take over what is to be let go of at the end, and the cgroups that further processes go into."""
         self._held, self._group = held, group
 
@@ -155,17 +157,19 @@ class OwnProcess(HostProcess):
         :raises RunError: it will not be.
         """
         while True:
-            data, descriptors, _, _ = socket.recv_fds(self._status, Message.SIZE, 1)
+            data, further, _, _ = self._status.recvmsg(Message.SIZE, CMSG_SPACE(_INT), MSG_CMSG_CLOEXEC)
             if not data:
                 code = self.wait()
                 raise errors.RunError(
                     f"the runner ended without a word (exit code {code}): killed by somebody, or for want of memory"
                 )
             message = Message.unpack(data)
-            if message.kind is Kind.CHILD:
-                self._member = descriptors[0]
+            if message.kind == Kind.CHILD:
+                self._member = int.from_bytes(further[0][2][:_INT], sys.byteorder)
                 self._first_pid = message.value
-            elif message.kind is Kind.FAILED:
+            elif message.kind == Kind.FAILED:
+                from ._own_errors import explain
+
                 raise explain(message)
             else:
                 return
@@ -187,7 +191,7 @@ def _launch(make_plan: Callable[[int], Plan], bundle: Bundle, stdio: Stdio) -> O
     with ExitStack() as stack:
         # A descriptor of this process: however it ends, the runner sees it.
         plan = make_plan(_keep(stack, os.pidfd_open(os.getpid())))
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = socketpair(_UNIX, SOCK_SEQPACKET)
         stack.callback(theirs.close)
         on_failure = stack.enter_context(ExitStack())
         on_failure.callback(ours.close)

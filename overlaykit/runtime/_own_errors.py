@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
+import enum
 import errno
 import os
 
 from .. import errors
-from ._own_protocol import Step
 
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._own_protocol import Message
 
-__all__ = ["explain"]
+__all__ = ["Step", "explain"]
+
+
+class Step(enum.IntEnum):
+    """What failed, as ``native/runner/protocol.h`` numbers it."""
+
+    NONE = 0
+    PLAN = 1
+    CLONE = 2
+    USER_MAP = 3
+    CGROUP = 4
+    CGROUP_NAMESPACE = 5
+    JOIN = 6
+    NAME = 7
+    LOOPBACK = 8
+    LIMIT = 9
+    OOM_SCORE = 10
+    PROPAGATION = 11
+    ROOT = 12
+    TARGET = 13
+    SOURCE = 14
+    FILESYSTEM = 15
+    OPTION = 16
+    ATTACH = 17
+    ATTRIBUTES = 18
+    DEVICE = 19
+    LINK = 20
+    MASK = 21
+    READONLY = 22
+    SYSCTL = 23
+    FILE = 24
+    PIVOT = 25
+    DIRECTORY = 26
+    TERMINAL = 27
+    GROUPS = 28
+    USER = 29
+    CAPABILITIES = 30
+    SECCOMP = 31
+    EXEC = 32
+
 
 _STEPS = {
     Step.NONE: "the runner ended without a word",
@@ -148,18 +187,18 @@ _HINTS: dict[tuple[Step, int], str] = {
 
 def explain(failure: Message) -> errors.RunError:
     """Return the error that a failure stands for."""
-    code, path = failure.error, failure.path
-    what = _STEPS[failure.step]
+    step, code, path = Step(failure.step), failure.error, failure.path
+    what = _STEPS[step]
     if path:
         what += f" {path}"
-    if failure.step is Step.EXEC and code == errno.ENOENT:
+    if step is Step.EXEC and code == errno.ENOENT:
         reason = "no such program in the container's PATH" if "/" not in path else "no such file in the container"
         return errors.RunError(f"{what}: {reason}", exit_code=127)
     reason = os.strerror(code) if code != errno.ELIBACC else os.strerror(errno.ENOENT)
-    hint = _HINTS.get((failure.step, code))
+    hint = _HINTS.get((step, code))
     if hint:
         reason += f" ({hint})"
     exit_code = 125
-    if failure.step is Step.EXEC:
+    if step is Step.EXEC:
         exit_code = 127 if code in (errno.ENOTDIR, errno.ELIBACC) else 126
     return errors.RunError(f"{what}: {reason}", exit_code=exit_code)

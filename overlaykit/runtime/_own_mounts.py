@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 __all__ = ["add_mounts", "within"]
 
 #: Options of mount(8) that are attributes of a mount: what they set and what they clear.
-_ATTRIBUTES: dict[str, tuple[Mount, Mount]] = {
-    "ro": (Mount.RDONLY, Mount(0)),
-    "rw": (Mount(0), Mount.RDONLY),
-    "nosuid": (Mount.NOSUID, Mount(0)),
-    "suid": (Mount(0), Mount.NOSUID),
-    "nodev": (Mount.NODEV, Mount(0)),
-    "dev": (Mount(0), Mount.NODEV),
-    "noexec": (Mount.NOEXEC, Mount(0)),
-    "exec": (Mount(0), Mount.NOEXEC),
-    "nodiratime": (Mount.NODIRATIME, Mount(0)),
-    "diratime": (Mount(0), Mount.NODIRATIME),
+_ATTRIBUTES: dict[str, tuple[int, int]] = {
+    "ro": (Mount.RDONLY, 0),
+    "rw": (0, Mount.RDONLY),
+    "nosuid": (Mount.NOSUID, 0),
+    "suid": (0, Mount.NOSUID),
+    "nodev": (Mount.NODEV, 0),
+    "dev": (0, Mount.NODEV),
+    "noexec": (Mount.NOEXEC, 0),
+    "exec": (0, Mount.NOEXEC),
+    "nodiratime": (Mount.NODIRATIME, 0),
+    "diratime": (0, Mount.NODIRATIME),
     "noatime": (Mount.NOATIME, Mount.ATIME),
     "strictatime": (Mount.STRICTATIME, Mount.ATIME),
-    "relatime": (Mount(0), Mount.ATIME),
-    "atime": (Mount(0), Mount(0)),
-    "nosymfollow": (Mount.NOSYMFOLLOW, Mount(0)),
-    "symfollow": (Mount(0), Mount.NOSYMFOLLOW),
+    "relatime": (0, Mount.ATIME),
+    "atime": (0, 0),
+    "nosymfollow": (Mount.NOSYMFOLLOW, 0),
+    "symfollow": (0, Mount.NOSYMFOLLOW),
 }
 
 #: How mounts spread (mount_namespaces(7)); the recursive forms are what is done in any case.
@@ -48,8 +48,8 @@ _KERNEL = ("proc", "sys", "dev")
 
 @value_class
 class _Options:
-    set: Mount
-    clear: Mount
+    set: int
+    clear: int
     recursive: bool
     bind: bool
     propagation: int
@@ -57,7 +57,7 @@ class _Options:
 
 
 def _options(words: Iterable[str], target: str) -> _Options:
-    given, cleared = Mount(0), Mount(0)
+    given = cleared = 0
     recursive = bind = False
     propagation = _PROPAGATION["private"]
     data = []
@@ -90,7 +90,7 @@ def within(place: str, path: str) -> tuple[str, str] | None:
     return (kind, number) if kind in ("files", "mounts") and number.isdecimal() else None
 
 
-def add_mounts(plan: PlanWriter, bundle: Bundle, number: Callable[[int], int], namespaces: Namespace) -> None:
+def add_mounts(plan: PlanWriter, bundle: Bundle, number: Callable[[int], int], namespaces: int) -> None:
     """Append all mounts of a bundle, in their order.
 
     :param number: tells what a descriptor's number will be in the runner.
@@ -99,7 +99,7 @@ def add_mounts(plan: PlanWriter, bundle: Bundle, number: Callable[[int], int], n
     for mount in bundle.config.get("mounts", ()):
         kind, target = mount.get("type") or "", mount["destination"]
         options = _options(mount.get("options", ()), target)
-        how = Bind(0) if os.path.normpath(target).split("/")[1] in _KERNEL else Bind.FOLLOW
+        how = 0 if os.path.normpath(target).split("/")[1] in _KERNEL else Bind.FOLLOW
         if kind == "cgroup":
             _add_cgroup(plan, options, target, namespaces)
         elif kind in ("bind", "none") or options.bind:
@@ -114,7 +114,7 @@ def _add_bind(
     number: Callable[[int], int],
     mount: Mapping[str, Any],
     options: _Options,
-    how: Bind,
+    how: int,
 ) -> None:
     source, target = mount["source"], mount["destination"]
     inside = within(bundle.place, source)
@@ -139,7 +139,7 @@ def _mapped(option: str, bundle: Bundle) -> bool:
     return not (bundle.rootless and name in ("uid", "gid") and value != "0")
 
 
-def _add_filesystem(plan: PlanWriter, bundle: Bundle, mount: Mapping[str, Any], options: _Options, how: Bind) -> None:
+def _add_filesystem(plan: PlanWriter, bundle: Bundle, mount: Mapping[str, Any], options: _Options, how: int) -> None:
     kind, target = mount["type"], mount["destination"]
     instead = "/sys" if kind == "sysfs" else ""
     if kind == "mqueue":
@@ -159,7 +159,7 @@ def _hierarchies(table: str = "/proc/self/cgroup") -> Sequence[str]:
     return [one for one in found if one]
 
 
-def _add_cgroup(plan: PlanWriter, options: _Options, target: str, namespaces: Namespace) -> None:
+def _add_cgroup(plan: PlanWriter, options: _Options, target: str, namespaces: int) -> None:
     """Append the container's own part of the cgroups, where it has a cgroup namespace; else nothing is shown."""
     if not namespaces & Namespace.CGROUP:
         return
@@ -169,7 +169,7 @@ def _add_cgroup(plan: PlanWriter, options: _Options, target: str, namespaces: Na
         plan.add(Operation.FILESYSTEM, numbers, ("cgroup2", target, "cgroup", ""))
         return
     flags = options.set & ~Mount.RDONLY
-    plan.add(Operation.FILESYSTEM, (flags, Bind(0)), ("tmpfs", target, "cgroup", "", "mode=755", "size=64k"))
+    plan.add(Operation.FILESYSTEM, (flags, 0), ("tmpfs", target, "cgroup", "", "mode=755", "size=64k"))
     for controllers in hierarchies:
         name = controllers.removeprefix("name=")
         numbers = (options.set, Bind.OPTIONAL)

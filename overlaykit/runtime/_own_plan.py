@@ -19,14 +19,11 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import Any, TypeAlias
+    from typing import Any
 
     from ._bundle import Bundle
-    from ._cgroup_guard import GuardedCgroup
-    from ._delegated import DelegatedCgroup
+    from ._cgroup_guard import Groups
     from ._values import ProcessSpec
-
-    Group: TypeAlias = GuardedCgroup | DelegatedCgroup
 
 __all__ = ["Plan", "bundle_namespaces", "bundle_plan", "join_plan"]
 
@@ -79,12 +76,12 @@ class Plan:
         return _FIRST + len(self.descriptors) - 1
 
 
-def bundle_namespaces(bundle: Bundle) -> Namespace:
+def bundle_namespaces(bundle: Bundle) -> int:
     """Return the namespaces that a container of a bundle has for itself.
 
     :raises RunError: it is to enter one that exists, or a kind that is not known.
     """
-    found = Namespace.USER if bundle.rootless else Namespace(0)
+    found = Namespace.USER if bundle.rootless else 0
     for one in bundle.config.get("linux", {}).get("namespaces", ()):
         kind = one["type"]
         if kind not in _NAMESPACES or one.get("path"):
@@ -95,7 +92,7 @@ def bundle_namespaces(bundle: Bundle) -> Namespace:
 
 
 def bundle_plan(
-    bundle: Bundle, *, lifeline: int, group: Group | None = None, init: bool = False, make_devices: bool = True
+    bundle: Bundle, *, lifeline: int, group: Groups | None = None, init: bool = False, make_devices: bool = True
 ) -> Plan:
     """Return the plan for a container.
 
@@ -123,9 +120,9 @@ def bundle_plan(
         for key, operation in (("hostname", Operation.HOSTNAME), ("domainname", Operation.DOMAINNAME)):
             if config.get(key):
                 add(operation, (), (config[key],))
-    readonly = Bind.READONLY if config.get("root", {}).get("readonly") else Bind(0)
+    readonly = Bind.READONLY if config.get("root", {}).get("readonly") else 0
     # Without a guard, a device file that an image brings would be the machine's device.
-    closed = Bind(0) if make_devices else Bind.NODEV
+    closed = 0 if make_devices else Bind.NODEV
     add(Operation.ROOT, (plan.number(bundle.root), Bind.RECURSIVE | readonly | closed), ("/",))
     add_mounts(plan.writer, bundle, plan.number, namespaces)
     if any(mount["destination"] == "/dev" for mount in config.get("mounts", ())):
@@ -145,7 +142,7 @@ def bundle_plan(
     return plan
 
 
-def join_plan(bundle: Bundle, process: ProcessSpec, *, member: int, lifeline: int, group: Group | None) -> Plan:
+def join_plan(bundle: Bundle, process: ProcessSpec, *, member: int, lifeline: int, group: Groups | None) -> Plan:
     """Return the plan for one more process in a running container.
 
     :param member: a descriptor of the container's first process (:func:`os.pidfd_open`).
@@ -162,13 +159,13 @@ def join_plan(bundle: Bundle, process: ProcessSpec, *, member: int, lifeline: in
     return plan
 
 
-def _add_group(plan: Plan, group: Group | None) -> None:
+def _add_group(plan: Plan, group: Groups | None) -> None:
     if group is not None and (group.into is not None or group.descriptors):
         into = -1 if group.into is None else plan.number(group.into)
         plan.writer.add(Operation.CGROUP, [into, *(plan.number(one) for one in group.descriptors)])
 
 
-def _refuse(config: Mapping[str, Any], linux: Mapping[str, Any], namespaces: Namespace) -> None:
+def _refuse(config: Mapping[str, Any], linux: Mapping[str, Any], namespaces: int) -> None:
     process = config["process"]
     wrong = [
         name
@@ -195,7 +192,7 @@ def _add_ids(plan: Plan, linux: Mapping[str, Any], bundle: Bundle) -> None:
     plan.writer.add(Operation.IDS, (bundle.rootless,), lines)
 
 
-def _add_devices(plan: Plan, linux: Mapping[str, Any], namespaces: Namespace) -> None:
+def _add_devices(plan: Plan, linux: Mapping[str, Any], namespaces: int) -> None:
     # In a user namespace nobody makes device files: the machine's own are shown.
     bind = bool(namespaces & Namespace.USER)
     for path, major, minor in _DEVICES:
@@ -235,12 +232,12 @@ def _add_process(
     deny_groups: bool,
     make: bool = True,
 ) -> None:
-    import resource
-
     add = plan.writer.add
     if not process.get("args"):
         raise errors.RunError("there is no command to run: give one, or set CMD in the image", exit_code=125)
     for limit in process.get("rlimits", ()):
+        import resource
+
         number = getattr(resource, limit["type"])
         add(Operation.LIMIT, (number, _signed(limit["soft"]), _signed(limit["hard"])))
     if process.get("oomScoreAdj") is not None:

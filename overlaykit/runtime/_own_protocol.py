@@ -1,8 +1,10 @@
-"""What the library and its own runner say to each other: the same as ``native/runner/protocol.h`` states it."""
+"""What the library and its own runner say to each other: the same as ``native/runner/protocol.h`` states it.
+
+Numbers have names in plain classes: enumerations take longer to make than the runner takes to start a container.
+"""
 
 from __future__ import annotations
 
-import enum
 import os
 import struct
 
@@ -13,13 +15,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Bind", "Kind", "Message", "Mount", "Namespace", "Operation", "PlanWriter", "Step"]
+__all__ = ["Bind", "Kind", "Message", "Mount", "Namespace", "Operation", "PlanWriter"]
 
 MAGIC = b"OKPLAN1\n"
 PLAN, STATUS = 3, 4
 
 
-class Operation(enum.IntEnum):
+class Operation:
     """What a record of a plan is about."""
 
     NAMESPACES = 1
@@ -52,7 +54,7 @@ class Operation(enum.IntEnum):
     FILE = 28
 
 
-class Bind(enum.IntFlag):
+class Bind:
     """How something is mounted."""
 
     RECURSIVE = 1
@@ -63,7 +65,7 @@ class Bind(enum.IntFlag):
     NODEV = 32
 
 
-class Namespace(enum.IntFlag):
+class Namespace:
     """Namespaces, as clone(2) has them."""
 
     TIME = 0x80
@@ -76,7 +78,7 @@ class Namespace(enum.IntFlag):
     NETWORK = 0x40000000
 
 
-class Mount(enum.IntFlag):
+class Mount:
     """Attributes of a mount, as mount_setattr(2) has them."""
 
     RDONLY = 0x1
@@ -90,7 +92,7 @@ class Mount(enum.IntFlag):
     NOSYMFOLLOW = 0x200000
 
 
-class Kind(enum.IntEnum):
+class Kind:
     """What a message is about."""
 
     CHILD = 1
@@ -100,44 +102,6 @@ class Kind(enum.IntEnum):
     TERMINAL = 5
 
 
-class Step(enum.IntEnum):
-    """What failed."""
-
-    NONE = 0
-    PLAN = 1
-    CLONE = 2
-    USER_MAP = 3
-    CGROUP = 4
-    CGROUP_NAMESPACE = 5
-    JOIN = 6
-    NAME = 7
-    LOOPBACK = 8
-    LIMIT = 9
-    OOM_SCORE = 10
-    PROPAGATION = 11
-    ROOT = 12
-    TARGET = 13
-    SOURCE = 14
-    FILESYSTEM = 15
-    OPTION = 16
-    ATTACH = 17
-    ATTRIBUTES = 18
-    DEVICE = 19
-    LINK = 20
-    MASK = 21
-    READONLY = 22
-    SYSCTL = 23
-    FILE = 24
-    PIVOT = 25
-    DIRECTORY = 26
-    TERMINAL = 27
-    GROUPS = 28
-    USER = 29
-    CAPABILITIES = 30
-    SECCOMP = 31
-    EXEC = 32
-
-
 class PlanWriter:
     """The plan of one container, in the order in which it is written."""
 
@@ -145,7 +109,7 @@ class PlanWriter:
         self._parts = [MAGIC]
 
     def add(
-        self, operation: Operation, numbers: Iterable[int] = (), texts: Iterable[str | bytes | os.PathLike[str]] = ()
+        self, operation: int, numbers: Iterable[int] = (), texts: Iterable[str | bytes | os.PathLike[str]] = ()
     ) -> None:
         """Append a record.
 
@@ -171,12 +135,14 @@ _MESSAGE = struct.Struct("=Iiii240s")
 class Message:
     """What the runner tells.
 
+    :param kind: one of :class:`Kind`.
+    :param step: what failed: a ``Step`` of ``_own_errors``.
     :param value: of :attr:`Kind.CHILD` the process id, of :attr:`Kind.ENDED` the status of wait(2).
     :param path: what it is about; empty for nothing.
     """
 
-    kind: Kind
-    step: Step
+    kind: int
+    step: int
     error: int
     value: int
     path: str
@@ -192,4 +158,4 @@ class Message:
         if len(data) != _MESSAGE.size:
             raise ValueError(f"a message of {len(data)} bytes")
         kind, step, error, value, path = _MESSAGE.unpack(data)
-        return cls(Kind(kind), Step(step), error, value, os.fsdecode(path.rstrip(b"\0")))
+        return cls(kind, step, error, value, os.fsdecode(path.rstrip(b"\0")))
