@@ -6,7 +6,7 @@ int ok_is_overlay(int fd);
 
 /*
  * A program in namespaces of its own, in which a tmpfs covers the directory place. It holds the directory "rootfs" (a clone of
- * the mount or directory root, without devices, where that is not -1), "mounts/N" (the same of sources[N]), the files, and the empty directory
+ * the mount or directory root, or with move_root that mount itself, without devices, where that is not -1), "mounts/N" (the same of sources[N]), the files, and the empty directory
  * "state". hide, where it is not NULL, is a directory that an empty tmpfs covers.
  *
  * user: begin with a user namespace in which the caller's user and group are 0. join, where it is not -1: a pidfd of a process
@@ -18,7 +18,7 @@ int ok_is_overlay(int fd);
  */
 struct ok_launch {
     const char *place, *hide;
-    int root, join, user;
+    int root, move_root, join, user;
     const int *sources; size_t source_count;
     const struct ok_launch_file *files; size_t file_count;
     const int *cgroups; size_t cgroup_count;

@@ -164,7 +164,7 @@ static int set_up(struct job *job)
 
 int container_main(const struct plan *plan, int sync)
 {
-    struct job job = {.plan = plan, .sync = sync, .root = -1, .masks = -1};
+    struct job job = {.plan = plan, .sync = sync, .root = -1, .masks = -1, .memory = -1};
     int error;
 
     die_with_supervisor(sync);

@@ -81,9 +81,27 @@ int make_files(struct job *job)
     while (!error && plan_next(&cursor, &record))
         if (record.operation == OP_FILE)
             error = make_file(job, memory, &record, index++);
-    if (!error && (fchdir(memory) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0))
-        error = note(job, STEP_FILE, -errno, "/");
-    close(memory);
+    if (error)
+        close(memory);
+    else
+        job->memory = memory;
+    return error;
+}
+
+/*
+ * The old root, in which nothing is looked up any more, takes it along: to unmount it by itself would be one more wait for every
+ * processor (RCU). Over the root it may not stay, where it would be unmounted in the old root's stead.
+ */
+int leave_files(struct job *job)
+{
+    int error = 0;
+
+    if (job->memory < 0)
+        return 0;
+    if (syscall(SYS_move_mount, job->memory, "", AT_FDCWD, "/proc", 4 /* MOVE_MOUNT_F_EMPTY_PATH */) < 0)
+        error = note(job, STEP_PIVOT, -errno, "/proc");
+    close(job->memory);
+    job->memory = -1;
     return error;
 }
 

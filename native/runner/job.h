@@ -13,6 +13,7 @@ struct job {
     int root;   /* the root's mount, while it is being put together */
     int masks;  /* an empty read-only directory that covers others, -1 before the first */
     int *files; /* mounts of the plan's files, in their order */
+    int memory; /* the mount that those are clones of, -1 where there are none */
     struct message failure;
 };
 
@@ -41,6 +42,8 @@ int set_attributes(int mount, uint64_t set, uint64_t clear, uint64_t propagation
 int clone_mount(int directory, const char *path, int recursive);
 /* A mount of a directory or file that can be attached, of a descriptor of it. */
 int take_mount(int fd, int recursive);
+/* Whether the supervisor has put such mounts in the place of the plan's descriptors. */
+int mounts_are_taken(const struct plan *plan);
 int open_target(struct job *job, const char *path, int how, int directory);
 int new_filesystem(struct job *job, const struct record *record, const char *type);
 int pivot(struct job *job);
@@ -51,6 +54,7 @@ int make_readonly(struct job *job, const struct record *record);
 int set_sysctl(struct job *job, const struct record *record);
 /* files.c: files that are only in the plan; they are made before the root is attached, and bound after it. */
 int make_files(struct job *job);
+int leave_files(struct job *job);
 int bind_file(struct job *job, const struct record *record, int index);
 
 /* number.c */

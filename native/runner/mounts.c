@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <linux/mount.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -66,6 +67,23 @@ int take_mount(int fd, int recursive)
     return tree < 0 ? -errno : tree;
 }
 
+int mounts_are_taken(const struct plan *plan)
+{
+    struct record record;
+    int64_t flags = plan_find(plan, OP_NAMESPACES, &record) ? record_number(&record, 0) : 0;
+
+    return flags & CLONE_NEWNS && !(flags & CLONE_NEWUSER);
+}
+
+/* What has been taken is attached itself: a clone of it would leave one that is dissolved at the end, with a wait (RCU). */
+static int own_mount(const struct job *job, int fd, int recursive)
+{
+    if (!mounts_are_taken(job->plan))
+        return take_mount(fd, recursive);
+    fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
 int set_attributes(int mount, uint64_t set, uint64_t clear, uint64_t propagation, int recursive)
 {
     struct attributes attributes = {set, clear, propagation, 0};
@@ -115,7 +133,7 @@ int mount_root(struct job *job)
         return note(job, STEP_PLAN, -EBADMSG, "root");
     fd = (int)record_number(&record, 0);
     how = (int)record_number(&record, 1);
-    tree = fd >= 0 ? take_mount(fd, how & HOW_RECURSIVE)
+    tree = fd >= 0 ? own_mount(job, fd, how & HOW_RECURSIVE)
                    : clone_mount(AT_FDCWD, record_text(&record, 0), how & HOW_RECURSIVE);
     if (tree < 0)
         return note(job, STEP_ROOT, tree, record_text(&record, 0));
@@ -225,7 +243,7 @@ static int open_source(struct job *job, const struct record *record, int how)
     const char *path = record_text(record, 0);
     int fd = (int)record_number(record, 0), tree;
 
-    tree = fd >= 0 ? take_mount(fd, how & HOW_RECURSIVE) : clone_mount(AT_FDCWD, path, how & HOW_RECURSIVE);
+    tree = fd >= 0 ? own_mount(job, fd, how & HOW_RECURSIVE) : clone_mount(AT_FDCWD, path, how & HOW_RECURSIVE);
     return tree < 0 ? note(job, STEP_SOURCE, tree, path) : tree;
 }
 
@@ -270,6 +288,14 @@ int bind_over(struct job *job, const char *source, int target, const char *targe
     return error;
 }
 
+/* What is still mounted over the root, ".." leads to. */
+static int is_uncovered(const struct job *job)
+{
+    struct stat root, above;
+
+    return fstat(job->root, &root) == 0 && stat("/..", &above) == 0 && root.st_dev == above.st_dev && root.st_ino == above.st_ino;
+}
+
 int pivot(struct job *job)
 {
     struct record record;
@@ -280,8 +306,11 @@ int pivot(struct job *job)
         if (error)
             return note(job, STEP_ATTRIBUTES, error, "/");
     }
+    error = leave_files(job);
+    if (error)
+        return error;
     /* pivot_root(2): with both arguments the same, the old root comes to lie over the new one, and is what is unmounted. */
     if (fchdir(job->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
         return note(job, STEP_PIVOT, -errno, NULL);
-    return 0;
+    return is_uncovered(job) ? 0 : note(job, STEP_PIVOT, -EBUSY, NULL);
 }

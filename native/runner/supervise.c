@@ -107,9 +107,9 @@ static void take_mounts(const struct plan *plan)
 
         if ((!root && record.operation != OP_BIND) || fd < 0)
             continue;
-        tree = clone_mount(fd, "", (int)record_number(&record, root ? 1 : 3) & HOW_RECURSIVE);
+        tree = take_mount(fd, (int)record_number(&record, root ? 1 : 3) & HOW_RECURSIVE);
         if (tree < 0)
-            continue; /* a detached mount on a kernel before 6.15, which is attached itself */
+            continue; /* the container's process will say so */
         dup3(tree, fd, O_CLOEXEC);
         close(tree);
     }
@@ -156,7 +156,7 @@ static pid_t make_process(struct supervisor *self, int *pidfd)
             return -errno;
     } else if (plan_find(plan, OP_NAMESPACES, &record)) {
         flags |= (unsigned long)record_number(&record, 0) & ~(unsigned long)CLONE_NEWCGROUP;
-        if (flags & CLONE_NEWNS && !(flags & CLONE_NEWUSER))
+        if (mounts_are_taken(plan))
             take_mounts(plan);
     }
     return clone_process(self, flags, pidfd);
@@ -384,7 +384,7 @@ static int catch_signals(void)
 
 int supervise(const struct plan *plan)
 {
-    struct supervisor self = {.job = {.plan = plan, .root = -1, .masks = -1}, .relay = {.master = -1}};
+    struct supervisor self = {.job = {.plan = plan, .root = -1, .masks = -1, .memory = -1}, .relay = {.master = -1}};
     struct record record;
     int index, error;
 

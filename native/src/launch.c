@@ -95,7 +95,7 @@ static int clone_mount(int source)
     return last(syscall(SYS_fcntl, source, F_DUPFD_CLOEXEC, 0));
 }
 
-static int show(int source, const char *path)
+static int show(int source, const char *path, int move)
 {
     struct stat status;
     int fd, error;
@@ -111,7 +111,7 @@ static int show(int source, const char *path)
     }
     if (error < 0)
         return error;
-    fd = clone_mount(source);
+    fd = move ? last(syscall(SYS_fcntl, source, F_DUPFD_CLOEXEC, 0)) : clone_mount(source);
     if (fd < 0)
         return fd;
     error = last(syscall(SYS_move_mount, fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH));
@@ -120,10 +120,10 @@ static int show(int source, const char *path)
 }
 
 /* Device nodes in it are not to be opened, whoever made them: a container's devices are in its /dev. */
-static int show_root(int root)
+static int show_root(int root, int move)
 {
     struct { uint64_t set, clear, propagation, userns; } attributes = {.set = ATTR_NODEV};
-    int error = show(root, "rootfs");
+    int error = show(root, "rootfs", move);
 
     return error ? error : last(syscall(SYS_mount_setattr, AT_FDCWD, "rootfs", 0, &attributes, sizeof attributes));
 }
@@ -167,11 +167,11 @@ static int make_place(struct start *start)
         error = last(syscall(SYS_mkdirat, AT_FDCWD, directories[n], 0700));
     if (error)
         return failed(start, OK_LAUNCH_PLACE, 0, error);
-    error = launch->root < 0 ? 0 : show_root(launch->root);
+    error = launch->root < 0 ? 0 : show_root(launch->root, launch->move_root);
     if (error)
         return failed(start, OK_LAUNCH_ROOT, 0, error);
     for (size_t n = 0; n < launch->source_count; n++) {
-        error = show(launch->sources[n], numbered(path, "mounts/", n));
+        error = show(launch->sources[n], numbered(path, "mounts/", n), 0);
         if (error)
             return failed(start, OK_LAUNCH_SOURCE, n, error);
     }

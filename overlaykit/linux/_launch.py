@@ -43,6 +43,7 @@ def launch(
     environment: Mapping[str, str],
     place: StrOrBytesPath,
     root: int | None = None,
+    move_root: bool = False,
     sources: Sequence[int] = (),
     files: Sequence[LaunchFile] = (),
     hide: StrOrBytesPath | None = None,
@@ -62,6 +63,8 @@ def launch(
     :param arguments: the program, as a path, and its arguments.
     :param place: an existing directory that the program needs nothing of.
     :param root: a descriptor of the directory or the mount that ``rootfs`` is a clone of, in which no device opens.
+    :param move_root: ``root`` is a mount attached nowhere that the program is to have itself, and nobody else: it goes
+        without the wait for all processors that it takes the kernel to dissolve one.
     :param sources: descriptors of directories and files that are cloned in the same way. A detached mount is moved
         where the kernel cannot clone it (before Linux 6.15), and can be given to nobody else then.
     :param hide: a directory that an empty tmpfs covers.
@@ -81,7 +84,7 @@ def launch(
     value.user = user_namespace
     value.place = _text(ffi, owned, place)
     value.hide = ffi.NULL if hide is None else _text(ffi, owned, hide)
-    value.root = -1 if root is None else root
+    value.root, value.move_root = -1 if root is None else root, move_root
     value.into = -1 if into is None else into
     value.join = -1
     value.sources, value.source_count = _numbers(ffi, owned, sources), len(sources)

@@ -13,6 +13,7 @@ from ._capabilities import ALL
 from ._config import process_section
 from ._own_mounts import add_mounts
 from ._own_protocol import Bind, Namespace, Operation, PlanWriter
+from ._privileges import Privileges
 from ._seccomp_bpf import compile_seccomp
 
 TYPE_CHECKING = False
@@ -123,7 +124,9 @@ def bundle_plan(
     readonly = Bind.READONLY if config.get("root", {}).get("readonly") else 0
     # Without a guard, a device file that an image brings would be the machine's device.
     closed = 0 if make_devices else Bind.NODEV
-    add(Operation.ROOT, (plan.number(bundle.root), Bind.RECURSIVE | readonly | closed), ("/",))
+    # In a user namespace what is mounted below may not be left out.
+    below = 0 if bundle.privileges is Privileges.ROOT else Bind.RECURSIVE
+    add(Operation.ROOT, (plan.number(bundle.root), below | readonly | closed), ("/",))
     add_mounts(plan.writer, bundle, plan.number, namespaces)
     if any(mount["destination"] == "/dev" for mount in config.get("mounts", ())):
         _add_devices(plan, linux, namespaces)

@@ -16,7 +16,6 @@ from ._privileges import Privileges, one_user_alone
 from ._program import check_program
 from ._seccomp import seccomp_section
 from ._stubs import Stubs
-from ._terminal import size_of
 from ._users import find_user
 from ._values import ProcessSpec, RunOptions, Stdio
 
@@ -100,6 +99,8 @@ def _start(
     hostname = _hostname(options, name)
     process = process_in(tree, options, config, hostname)
     if process.terminal:
+        from ._terminal import size_of
+
         process = replace(process, size=size_of((stdio or Stdio()).stdin))
     mounts = (*network_files(options.network, hostname), *options.mounts)
     check_program(tree, process, [f"/{name}" for name in MOUNT_POINTS] + [one.target for one in options.mounts])
@@ -191,9 +192,8 @@ class _Root:
         try:
             root = self._open(self._tree)
             if linux.is_mount_admin():
-                # Who attaches it will be in another namespace, from where not every detached mount can be cloned.
-                with contextlib.suppress(OSError):
-                    root = linux.clone_directory(root, readonly=self._tree.readonly)
+                if self._tree.readonly:
+                    root = linux.clone_directory(root, readonly=True)
                     self._held.callback(os.close, root)
             elif self._fresh is not None and not linux.is_overlay(root):
                 root = self._open(self._held.enter_context(self._fresh()))
