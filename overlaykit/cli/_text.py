@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import unicodedata
 
 TYPE_CHECKING = False
 
@@ -27,6 +26,8 @@ def printable(text: str) -> str:
 def _escaped(character: str) -> str:
     if "\udc80" <= character <= "\udcff":
         return f"\\x{ord(character) - 0xDC00:02x}"
+    import unicodedata
+
     if character.isprintable() or unicodedata.category(character) == "Zs":
         return character
     return character.encode("unicode_escape").decode("ascii")
@@ -68,6 +69,8 @@ def width(text: str) -> int:
     """Return how many columns a text takes on a terminal."""
     if text.isascii():
         return len(text)
+    import unicodedata
+
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 

@@ -125,7 +125,7 @@ def _make(path: str) -> None:
 
 def _enable(path: str, controllers: dict[str, tuple[str, list[tuple[str, str]]]]) -> None:
     """Hand controllers on to the groups below; a group with processes of its own, other than the root, may not."""
-    with open(f"{path}/cgroup.subtree_control", encoding="ascii") as file:
+    with open(f"{path}/cgroup.subtree_control", encoding="utf-8") as file:
         enabled = file.read().split()
     for one in controllers:
         if one not in enabled:

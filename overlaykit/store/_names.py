@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 
 from .. import errors
@@ -19,6 +18,7 @@ MAX_BYTES = 65536
 """The longest key, label name or label value, in bytes of UTF-8."""
 
 _SHOWN = 60
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
 
 
 def show(name: str) -> str:
@@ -99,5 +99,5 @@ def plain_labels(labels: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def new_id() -> SnapshotId:
-    """Return an id that was never used: 26 characters of ``[0-9a-v]`` from 128 random bits."""
-    return SnapshotId(base64.b32hexencode(os.urandom(16))[:26].decode().lower())
+    """Return an id that was never used: 26 characters of ``[0-9a-v]``, each five random bits."""
+    return SnapshotId("".join(_DIGITS[byte & 31] for byte in os.urandom(26)))

@@ -6,13 +6,13 @@ What needs more than the standard library's lightest modules is imported when it
 from __future__ import annotations
 
 from ..lazy import lazy_names
-from ._change import Aspect, Change, ChangeKind, change_order
 from ._entry import TreeEntry
 from ._tree import RenameFlag, StrOrBytesPath, Tree
 
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from ._change import Aspect, Change, ChangeKind, change_order
     from ._compare import LinkGroups, Unchanged, compare, difference, same_content, tree_digest
     from ._compare_copy import compare_copy
     from ._copy import Copied, copy_tree
@@ -52,6 +52,9 @@ __all__ = [
 ]
 
 _LATER = {
+    "Aspect": "_change",
+    "Change": "_change",
+    "ChangeKind": "_change",
     "Copied": "_copy",
     "HostTree": "_host",
     "LinkGroups": "_compare",
@@ -62,6 +65,7 @@ _LATER = {
     "TreePath": "_path",
     "Unchanged": "_compare",
     "STAT_XATTRS": "_override",
+    "change_order": "_change",
     "compare": "_compare",
     "compare_copy": "_compare_copy",
     "copy_tree": "_copy",

@@ -145,6 +145,8 @@ def test_seccomp_goes_by_capabilities_and_machine() -> None:
     ):
         assert (allowed(usual, name), allowed(full, name)) == (plainly, with_all), name
     assert seccomp_section("unconfined", (), "x86_64") is None
+    assert usual is not None
+    assert usual["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
 
 
 def test_mount_points_go_without_a_trace(tree: Tree) -> None:
