@@ -23,8 +23,9 @@ _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def find_runner(name: str | None = None, *, terminal: bool = False) -> Runner:
     """Return what runs containers here.
 
-    With a terminal the own runner comes first: crun 1.8 ends as soon as its container has, and on a busy machine the
-    last that this wrote, or all of it, has not come through the terminal by then.
+    With a terminal the own runner comes first. crun 1.8 ends as soon as its container has, and on a busy machine the
+    last that this wrote, or all of it, has not come through the terminal by then; runc 1.1 tells the terminal its size
+    when the program runs already.
 
     :param name: ``"crun"``, ``"runc"``, ``"own"``, or the path of a program with their command line; ``None`` for
         ``$OVERLAYKIT_RUNTIME``, and where that is not set the first that is installed.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._bundle import Bundle
+    from ._cgroup_guard import Groups
     from ._runner import RunningProcess
     from ._values import ProcessSpec, Stdio
 
@@ -58,6 +59,7 @@ class OciRunner:
             hide = None
             descriptors: list[int] = []
             into: int | None = None
+            group: Groups | None = None
             if self.name == "crun":
                 # crun takes no machine with both versions of cgroups, and makes more of them than are needed.
                 document["linux"] = _without(document["linux"], "resources", "cgroupsPath")
@@ -120,7 +122,7 @@ class OciRunner:
                 if detached is not None:
                     os.close(detached)
             process = OciProcess(self, bundle, pid, log_read, bundle.config["process"]["args"][0], first=True)
-            process.held = held.pop_all()
+            process.hold(held.pop_all(), group)
         return process
 
 
@@ -148,8 +150,13 @@ class OciProcess(HostProcess):
         self._first = first
         self._deadly = 0
         self._sent = 0
-        self.held = ExitStack()
+        self._held = ExitStack()
+        self._group: Groups | None = None
         super().__init__(pid, self._finished)
+
+    def hold(self, held: ExitStack, group: Groups | None = None) -> None:
+        """Take over what is to be let go of at the end, and the cgroups that further processes go into."""
+        self._held, self._group = held, group
 
     def signal(self, number: int) -> None:
         """See :meth:`RunningProcess.signal`.
@@ -189,6 +196,10 @@ class OciProcess(HostProcess):
     def exec(self, process: ProcessSpec, stdio: Stdio) -> RunningProcess:
         """See :meth:`RunningProcess.exec`."""
         bundle, runner = self._bundle, self._runner
+        if self._group is not None:
+            # The runtime does not know of the cgroups, which guard the machine's devices and hold the limits. And crun
+            # 1.8 ends as soon as its program has: what is not through a terminal by then goes into its log.
+            return self._join(process, stdio, self._group)
         with ExitStack() as held:
             log_read, log_write = os.pipe2(os.O_CLOEXEC)
             held.callback(os.close, log_read)
@@ -219,8 +230,25 @@ class OciProcess(HostProcess):
                         + ("; it has ended" if isinstance(error, ProcessLookupError) else "")
                     ) from error
             running = OciProcess(runner, bundle, pid, log_read, process.args[0], first=False)
-            running.held = held.pop_all()
+            running.hold(held.pop_all())
         return running
+
+    def _join(self, process: ProcessSpec, stdio: Stdio, group: Groups) -> RunningProcess:
+        from ._own import join
+
+        program = child_of(self.pid)
+        if program is None or _same_program(program, self.pid):
+            raise errors.RunError(
+                f"nothing can be started in the container {self._bundle.id}: it has not begun, or has ended"
+            )
+        try:
+            member = os.pidfd_open(program)
+        except ProcessLookupError:
+            raise errors.RunError(f"nothing can be started in the container {self._bundle.id}: it has ended") from None
+        try:
+            return join(self._bundle, process, stdio, member=member, group=group)
+        finally:
+            os.close(member)
 
     def kill(self) -> None:
         """See :meth:`RunningProcess.kill`."""
@@ -231,7 +259,7 @@ class OciProcess(HostProcess):
     def close(self) -> None:
         """See :meth:`RunningProcess.close`."""
         super().close()
-        self.held.close()
+        self._held.close()
 
 
 def _same_program(one: int, other: int) -> bool:
@@ -280,7 +308,7 @@ def _errors(log: int) -> list[str]:
     for line in text.splitlines():
         with contextlib.suppress(ValueError):
             entry = json.loads(line)
-            if entry.get("level") in ("error", "fatal"):
+            if isinstance(entry, dict) and entry.get("level") in ("error", "fatal"):
                 found.append(" ".join(str(entry.get("msg", "")).split()))
     return found
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ._own_plan import Plan
     from ._values import ProcessSpec, Stdio
 
-__all__ = ["INIT", "OwnProcess", "OwnRunner"]
+__all__ = ["INIT", "OwnProcess", "OwnRunner", "join"]
 
 INIT = "org.overlaykit.init"
 """The annotation of a bundle, with the value ``true``, whose program is to have a small process 1 above it.
@@ -129,10 +129,7 @@ class OwnProcess(HostProcess):
         if self._member < 0 or self.returncode is not None:
             raise errors.RunError(f"nothing can be started in the container {self._bundle.id}: it has ended")
 
-        def plan(lifeline: int) -> Plan:
-            return join_plan(self._bundle, process, member=self._member, lifeline=lifeline, group=self._group)
-
-        return _launch(plan, self._bundle, stdio)
+        return join(self._bundle, process, stdio, member=self._member, group=self._group)
 
     def close(self) -> None:
         """See :meth:`RunningProcess.close`."""
@@ -173,6 +170,20 @@ class OwnProcess(HostProcess):
                 raise explain(message)
             else:
                 return
+
+
+def join(bundle: Bundle, process: ProcessSpec, stdio: Stdio, *, member: int, group: Groups | None) -> OwnProcess:
+    """Start one more process in a container, whichever runtime runs that.
+
+    :param member: a descriptor of the container's first process (:func:`os.pidfd_open`).
+    :param group: the cgroups that it goes into.
+    :raises RunError: it cannot be started.
+    """
+
+    def plan(lifeline: int) -> Plan:
+        return join_plan(bundle, process, member=member, lifeline=lifeline, group=group)
+
+    return _launch(plan, bundle, stdio)
 
 
 def _plan_file(plan: Plan) -> int:

@@ -156,6 +156,7 @@ _HINTS: dict[tuple[Step, int], str] = {
     (Step.DIRECTORY, errno.ENOTDIR): "it is a file in the container",
     (Step.DIRECTORY, errno.EACCES): "the user of the process may not enter it",
     (Step.DIRECTORY, errno.EROFS): "it does not exist in the image, and cannot be made in a read-only root",
+    (Step.TERMINAL, errno.EINVAL): "the user whose it would be is not mapped in the user namespace",
     (Step.TERMINAL, errno.ENOTTY): "the container has no devpts at /dev/pts",
     (Step.TERMINAL, errno.ENOENT): "the container has no devpts at /dev/pts",
     (Step.GROUPS, errno.EPERM): "groups cannot be set without privileges",
