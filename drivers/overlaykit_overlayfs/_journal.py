@@ -10,7 +10,9 @@ import json
 import os
 from contextlib import suppress
 
-from ._copying import finish_join, remove
+from overlaykit.tree import remove_path
+
+from ._copying import finish_join
 
 TYPE_CHECKING = False
 
@@ -100,13 +102,13 @@ class Journal:
         if raw.exists(passing, follow_symlinks=False):
             self._remove_passing(raw, passing)
         elif raw.exists(source, follow_symlinks=False):
-            remove(raw, source)
+            remove_path(raw, source)
 
     @staticmethod
     def _recover_replace(raw: HostTree, passing: str, place: str) -> None:
         if raw.exists(passing, follow_symlinks=False):
             if raw.exists(place, follow_symlinks=False):
-                remove(raw, place)
+                remove_path(raw, place)
             raw.rename(passing, place)
 
     @staticmethod
@@ -114,5 +116,5 @@ class Journal:
         with suppress(FileNotFoundError):
             parent = os.path.dirname(path)
             before = raw.stat(parent)
-            remove(raw, path)
+            remove_path(raw, path)
             raw.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))

@@ -11,9 +11,7 @@ import errno
 import os
 from contextlib import suppress
 
-from overlaykit.tree import RenameFlag
-
-from ._copying import copy_directory, remove, set_attributes
+from overlaykit.tree import RenameFlag, link_directory, remove_path, set_attributes
 
 TYPE_CHECKING = False
 
@@ -48,7 +46,7 @@ def move_directory(
 
     The new name appears whole, then the old one goes. Whoever looks meanwhile sees both, never neither.
 
-    :param join: keeps the names of a file together; see :func:`copy_directory`.
+    :param join: keeps the names of a file together; see :func:`~overlaykit.tree.link_directory`.
     :raises OSError: ENOTEMPTY as rename(2); or the storage fails: everything is as it was.
     """
     replaced = _status(raw, target)
@@ -59,18 +57,18 @@ def move_directory(
     before = raw.stat(parent)
     record = journal.begin("passing", passing)
     try:
-        copy_directory(raw, join, source, passing)
+        link_directory(raw, source, passing, join=join)
         journal.turn(record, "move", passing, source)
         raw.rename(passing, target, flags=flags)
     except BaseException:
         _undo_copy(raw, journal, record, passing, parent, before)
         raise
     try:
-        remove(raw, source)
+        remove_path(raw, source)
     except BaseException:
         # What was removed already comes back from the copy. Where that fails too, the copy stays: it is whole.
-        copy_directory(raw, join, target, source)
-        remove(raw, target)
+        link_directory(raw, target, source, join=join)
+        remove_path(raw, target)
         if replaced is not None:
             raw.mkdir(target, 0o700)
             set_attributes(raw, target, replaced, kept)
@@ -84,7 +82,7 @@ def _undo_copy(
     raw: HostTree, journal: Journal, record: Record, passing: str, parent: str, before: os.stat_result
 ) -> None:
     with suppress(FileNotFoundError):
-        remove(raw, passing)
+        remove_path(raw, passing)
     raw.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
     journal.end(record)
 
@@ -109,15 +107,15 @@ def _settle(raw: HostTree, journal: Journal, join: Callable[[str], None], path: 
     before = raw.stat(parent)
     record = journal.begin("passing", passing)
     try:
-        copy_directory(raw, join, path, passing)
+        link_directory(raw, path, passing, join=join)
     except BaseException:
         _undo_copy(raw, journal, record, passing, parent, before)
         raise
     journal.turn(record, "replace", passing, path)
     try:
-        remove(raw, path)
+        remove_path(raw, path)
     except BaseException:
-        copy_directory(raw, join, passing, path)
+        link_directory(raw, passing, path, join=join)
         _undo_copy(raw, journal, record, passing, parent, before)
         raise
     raw.rename(passing, path)

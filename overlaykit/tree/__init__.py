@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._copy import Copied, copy_tree
     from ._host import HostTree
     from ._mapped import MappedTree, mapped_changes
+    from ._moving import link_directory, open_up, remove_path, set_attributes
     from ._override import STAT_XATTRS, LinkOwner, Override, stored_xattr
     from ._partial import PartialTree
     from ._path import TreePath
@@ -45,8 +46,12 @@ __all__ = [
     "compare_copy",
     "copy_tree",
     "difference",
+    "link_directory",
     "mapped_changes",
+    "open_up",
+    "remove_path",
     "same_content",
+    "set_attributes",
     "stored_xattr",
     "tree_digest",
 ]
@@ -70,8 +75,12 @@ _LATER = {
     "compare_copy": "_compare_copy",
     "copy_tree": "_copy",
     "difference": "_compare",
+    "link_directory": "_moving",
     "mapped_changes": "_mapped",
+    "open_up": "_moving",
+    "remove_path": "_moving",
     "same_content": "_compare",
+    "set_attributes": "_moving",
     "stored_xattr": "_override",
     "tree_digest": "_compare",
 }
