@@ -58,16 +58,17 @@ def subject_of(item: pytest.Item) -> Subject:
     return subject_from_class(item.config, item.cls)
 
 
-def select(config: pytest.Config, items: Sequence[pytest.Item]) -> Selection:
-    """Sort the collected items into those that run and those that do not.
+def select(config: pytest.Config, items: Sequence[pytest.Item], collected: Sequence[pytest.Item]) -> Selection:
+    """Sort items into those that run and those that do not.
 
+    :param items: those that are left, after ``-k`` and ``-m``.
+    :param collected: all that were collected.
     :raises pytest.UsageError: a conformance test has no driver, or a known failure names no test.
     """
     selection = Selection()
     case_of(config)
     only = set(config.getoption("--overlaykit-only"))
     met: set[str] = set()
-    ids: dict[Subject, set[str]] = {}
     for item in items:
         id = test_id(item)
         if id is None:
@@ -75,20 +76,25 @@ def select(config: pytest.Config, items: Sequence[pytest.Item]) -> Selection:
             continue
         assert isinstance(item, pytest.Function)
         subject = subject_of(item)
-        names = _names(id)
-        ids.setdefault(subject, set()).update(names)
-        met |= names
+        met |= _names(id)
         # Both, though the first decides: that nobody skips a test of the core is held where it is not run, too.
         if _wanted(item, subject) and is_asked_for(item):
             selection.kept.append(item)
             _mark_known(item, id, subject)
         else:
             selection.left_out.append(item)
-    selection.subjects = list(ids)
     if only - met:
         raise pytest.UsageError(f"there is no conformance test {sorted(only - met)[0]!r}: --overlaykit-only takes ids")
-    for subject, collected in ids.items():
-        _check_known(subject, collected)
+    ids: dict[Subject, set[str]] = {}
+    for item in collected:
+        id = test_id(item)
+        if id is not None:
+            ids.setdefault(subject_of(item), set()).update(_names(id))
+    selection.subjects = list(ids)
+    # Who names single tests may have collected some cases of a test and not others.
+    whole = not any("::" in argument for argument in config.args)
+    for subject, known in ids.items():
+        _check_known(subject, known if whole else set())
     return selection
 
 

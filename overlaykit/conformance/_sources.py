@@ -89,7 +89,7 @@ _RULES: dict[str, tuple[Source, ...]] = {
     "files.setgid_directory": (_manual("inode(7)"),),
     "files.mode_at_creation": (_manual("umask(2)"),),
     "files.sparse": (_CAPABILITIES, _manual("lseek(2)", "Seeking file data and holes")),
-    "files.sparse_takes_its_size": (_CAPABILITIES,),
+    "files.sparse_keeps_its_bytes": (_CAPABILITIES,),
     "files.tmpfile": (_CAPABILITIES, _manual("open(2)", "O_TMPFILE")),
     "files.tmpfile_is_refused": (_CAPABILITIES, _manual("open(2)", "O_TMPFILE")),
     "files.unique_inodes": (_overlayfs("Overlay objects"),),

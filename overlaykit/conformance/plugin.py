@@ -95,14 +95,16 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return header(subject_from_options(config))
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
     """Leave out the tests of capabilities that the driver does not declare, and mark the known failures."""
+    collected = list(items)
+    yield
     if _SUITE not in sys.modules:
         return
     from ._select import select
 
-    selection = select(config, items)
+    selection = select(config, items, collected)
     config.stash[_SELECTION] = selection
     if selection.left_out:
         config.hook.pytest_deselected(items=selection.left_out)

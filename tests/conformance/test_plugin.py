@@ -128,6 +128,14 @@ def test_known_failure_that_passes(place: Path) -> None:
     assert _outcomes(tests) == [("files.exclusive_creation", "failed")]
 
 
+@pytest.mark.parametrize("words", [["-k", "name[long]"], ["test_mine.py::TestMine::test_name[long]"]])
+def test_known_failure_of_a_case_that_is_not_run(place: Path, words: list[str]) -> None:
+    """Who runs a part of the suite may leave out cases that are known to fail."""
+    _write(place, theme="names", base="TestNames", known={"names.name[space]": "ours"})
+    _, tests = _run(place, "test_mine.py", *words, code=0) if "-k" in words else _run(place, *words, code=0)
+    assert _outcomes(tests) == [("names.name[long]", "passed")]
+
+
 @pytest.mark.parametrize("id", ["files.no_such_rule", "nothing", "files.exclusive_creation[x]"])
 def test_unknown_known_failure(place: Path, id: str) -> None:
     """A known failure that names no test is an error."""
