@@ -12,9 +12,11 @@ from pathlib import Path
 from overlaykit import errors, linux
 from overlaykit.driver import Driver, DriverConfig, Durability, SnapshotId, Usage
 
+from ._carry import carry, what_to_carry
 from ._mounts import Mounter
 from ._probe import probe
 from ._tree import FuseTree
+from ._upper import Upper
 
 __all__ = ["FuseOverlayfsDriver"]
 
@@ -31,6 +33,7 @@ class FuseOverlayfsDriver(Driver):
         snapshots/ID/work     fuse-overlayfs's own
         snapshots/ID/committed    empty, of one that is
         snapshots/ID/chain    the ids of the layers below, uppermost first, one a line
+        snapshots/ID/carry    of one that is committed: what those over it begin with, paths with a NUL behind each
         stage/ID              a snapshot in the making; its maker holds a lock on it
         trash/NAME            removed, to be deleted
         empty                 what a snapshot without a parent lies over
@@ -59,7 +62,7 @@ class FuseOverlayfsDriver(Driver):
             directory.mkdir(0o700, exist_ok=True)
         self._mounter = Mounter(self._snapshots, self._point)
         self._lock = threading.Lock()
-        #: Held by trees while they put times back.
+        #: Held by trees while they copy something up.
         self.changing = threading.RLock()
         #: Of each snapshot that is shown: its mount, and how many trees are open.
         self._shown: dict[SnapshotId, tuple[int, int]] = {}
@@ -84,7 +87,8 @@ class FuseOverlayfsDriver(Driver):
                 if parent is None:
                     (staged / "fs").chmod(0o755)
                 else:
-                    _copy_attributes(self._snapshots / parent / "fs", staged / "fs")
+                    below = self._snapshots / parent
+                    carry(below / "fs", staged / "fs", (below / "carry").read_bytes().split(b"\0")[:-1])
                 (staged / "chain").write_text("".join(f"{below}\n" for below in chain))
                 if self.config.durability is Durability.FULL:
                     self._sync()
@@ -100,10 +104,16 @@ class FuseOverlayfsDriver(Driver):
         with self._lock:
             if id in self._shown:
                 raise errors.LayerInUseError(f"a tree of snapshot {id} is open; close it first")
+        directory = self._snapshots / id
+        # A file that was deleted while it had further names is kept there until the program ends, which takes its time.
+        with _opened(directory) as descriptor:
+            linux.remove_tree(descriptor, "work")
+        (directory / "work").mkdir(0o700)
+        (directory / "carry").write_bytes(b"".join(path + b"\0" for path in what_to_carry(directory / "fs")))
         if self.config.durability is not Durability.NONE:
             self._sync()
-        (self._snapshots / id / "committed").touch()
-        os.rename(self._snapshots / id, self._snapshots / new)
+        (directory / "committed").touch()
+        os.rename(directory, self._snapshots / new)
         if self.config.durability is not Durability.NONE:
             self._sync()
 
@@ -146,8 +156,14 @@ class FuseOverlayfsDriver(Driver):
             if not users:
                 mount = self._mount(id)
             self._shown[id] = mount, users + 1
+        directory = self._snapshots / id
         try:
-            return FuseTree(os.dup(mount), self, id, readonly=readonly)
+            with contextlib.ExitStack() as undo:
+                upper = Upper(directory / "fs", directory / "work" / "work")
+                undo.callback(upper.close)
+                tree = FuseTree(os.dup(mount), self, id, upper, readonly=readonly)
+                undo.pop_all()
+                return tree
         except BaseException:
             self.let_go(id)
             raise
@@ -164,8 +180,11 @@ class FuseOverlayfsDriver(Driver):
 
     def _mount(self, id: SnapshotId) -> int:
         lower = ":".join(f"{below}/fs" for below in self._chain(id)) or "../empty"
-        # Without what the kernel would remember of attributes, which are at odds with what is below.
-        mount = self._mounter.mount(f"lowerdir={lower},upperdir={id}/fs,workdir={id}/work,timeout=0")
+        # Without what the kernel would remember of attributes, which are at odds with what is below; without putting
+        # off what is written, of which the times are set anew when it gets there; and without a count of links for each
+        # directory, for which the whole directory is read again whenever it is looked up.
+        options = f"lowerdir={lower},upperdir={id}/fs,workdir={id}/work,timeout=0,writeback=0,static_nlink"
+        mount = self._mounter.mount(options)
         if (self._snapshots / id / "committed").exists():
             linux.set_readonly(mount)
         return mount
@@ -174,17 +193,6 @@ class FuseOverlayfsDriver(Driver):
         with _opened(self._snapshots / id / "fs", os.O_PATH) as upper:
             used = linux.tree_usage(upper)
         return Usage(used.bytes, used.inodes)
-
-
-def _copy_attributes(source: Path, target: Path) -> None:
-    """Give a new upper directory what the root of the layer below has."""
-    status = source.stat()
-    os.chown(target, status.st_uid, status.st_gid)
-    for name in os.listxattr(source):
-        if "fuseoverlayfs" not in name and "overlay." not in name:
-            os.setxattr(target, name, os.getxattr(source, name))
-    target.chmod(status.st_mode & 0o7777)
-    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 @contextlib.contextmanager

@@ -93,6 +93,14 @@ def _reap() -> None:
         pass
 
 
+def _next(channel: socket.socket) -> bytes:
+    """Return the options of the next mount; none when the other side is gone, by its own will or killed."""
+    try:
+        return channel.recv(1 << 20)
+    except ConnectionResetError:
+        return b""
+
+
 def main() -> None:
     """Serve until the other side is gone."""
     channel, point = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
@@ -104,7 +112,7 @@ def main() -> None:
         return
     # Each fuse-overlayfs in the background becomes a child of this process, which looks after those that have ended.
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
-    while options := channel.recv(1 << 20):
+    while options := _next(channel):
         _reap()
         try:
             descriptor = _mount(os.fsdecode(options), point)

@@ -6,13 +6,16 @@ import contextlib
 import errno
 import io
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from overlaykit import linux
 from overlaykit.driver import Capability, SnapshotId
-from overlaykit.tree import HostTree, RenameFlag, StrOrBytesPath
+from overlaykit.tree import HostTree, RenameFlag, StrOrBytesPath, link_directory, remove_path, set_attributes
+
+from ._upper import Upper
 
 if TYPE_CHECKING:
     from ._driver import FuseOverlayfsDriver
@@ -20,107 +23,176 @@ if TYPE_CHECKING:
 __all__ = ["FuseTree"]
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_CREAT
+_LONGEST = 255
+"""So many bytes a name may have."""
+_MOST_LINKS = 40
+"""So many symbolic links are followed on one path, as the kernel does."""
 
 
 class FuseTree(HostTree):
     """A tree that shares its mount with the other trees of its snapshot.
 
-    When fuse-overlayfs copies a file up, the directories on the way to it get the time of that moment, which is seen
-    through the mount. What is done by this object puts their times back.
+    Whatever is changed is first copied up, with the directories above it, and looked at: fuse-overlayfs loses or
+    changes some attributes at that, and touches the times of directories. What is there then is the upper directory's
+    own, with which it does well.
     """
 
-    def __init__(self, fd: int, driver: FuseOverlayfsDriver, id: SnapshotId, *, readonly: bool) -> None:
+    def __init__(self, fd: int, driver: FuseOverlayfsDriver, id: SnapshotId, upper: Upper, *, readonly: bool) -> None:
         super().__init__(fd, readonly=readonly)
         self._driver = driver
         self._id = id
+        self._upper = upper
         self._ending = threading.Lock()
 
     def close(self) -> None:
         with self._ending:
             if not self.closed:
                 super().close()
+                self._upper.close()
                 self._driver.let_go(self._id)
 
-    # -- times ---------------------------------------------------------------------------------------------------
+    # -- paths without symbolic links ----------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _times(self, *paths: StrOrBytesPath, named: bool = False) -> Iterator[None]:
-        """Keep the times of the directories on the way to paths.
+    def _directory(self, path: bytes) -> bytes:
+        """Return where a directory is, from the root."""
+        fd = linux.openat2(self.fileno(), path or b".", os.O_PATH | os.O_DIRECTORY)
+        try:
+            return os.readlink(b"/proc/self/fd/%d" % fd).lstrip(b"/")
+        finally:
+            os.close(fd)
 
-        :param named: names come or go: the directories that hold them feel it.
+    def _locate(self, path: StrOrBytesPath, *, follow: bool) -> bytes | None:
+        """Return where an entry is, or would be made; ``None`` where the operation itself will say what is wrong."""
+        raw = os.fsencode(path)
+        try:
+            for _ in range(_MOST_LINKS):
+                above, name = os.path.split(raw.rstrip(b"/"))
+                if name in (b"", b".", b".."):
+                    return self._directory(raw)
+                where = os.path.join(self._directory(above), name)
+                target = self._target(where) if follow else None
+                if target is None:
+                    return where
+                raw = os.path.join(os.path.dirname(where), target)
+        except OSError:
+            pass
+        return None
+
+    def _target(self, where: bytes) -> bytes | None:
+        """Return where a symbolic link points; ``None`` for anything else."""
+        try:
+            return os.fsencode(self.readlink(where))
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):
+                return None
+            raise
+
+    def _shown(self, where: bytes) -> os.stat_result | None:
+        """Return the attributes that fuse-overlayfs shows of an entry; ``None`` where there is none."""
+        try:
+            return super().stat(where, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def _meet(self, where: bytes | None) -> bool:
+        """Let fuse-overlayfs see a socket or block device, which it takes for a directory unless it was listed."""
+        with contextlib.suppress(OSError):
+            own = None if where is None else self._upper.lstat(where)
+            if where is not None and own is not None and (stat.S_ISSOCK(own.st_mode) or stat.S_ISBLK(own.st_mode)):
+                self.listdir(os.path.dirname(where))
+                return True
+        return False
+
+    def _check_length(self, path: StrOrBytesPath) -> None:
+        """Refuse a name that is too long to be there, of which fuse-overlayfs says that it is not."""
+        above, name = os.path.split(os.fsencode(path).rstrip(b"/"))
+        if len(name) > _LONGEST and self.is_dir(above):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+
+    # -- attributes ----------------------------------------------------------------------------------------------
+
+    def stat(self, path: StrOrBytesPath = "", *, follow_symlinks: bool = True) -> os.stat_result:
+        """Return attributes; of a file with several names, the inode and the count of the upper directory.
+
+        fuse-overlayfs counts the names that it has seen, and numbers a file differently by how it was seen first.
         """
-        if self.readonly:
-            yield
+        try:
+            status = super().stat(path, follow_symlinks=follow_symlinks)
+        except FileNotFoundError:
+            self._check_length(path)
+            if not self._meet(self._locate(path, follow=follow_symlinks)):
+                raise
+            status = super().stat(path, follow_symlinks=follow_symlinks)
+        if stat.S_ISDIR(status.st_mode):
+            return status
+        own = None
+        with contextlib.suppress(OSError):
+            where = self._locate(path, follow=follow_symlinks)
+            own = None if where is None else self._upper.lstat(where)
+        if own is None or own.st_nlink == 1:
+            return _replace(status, status.st_ino, 1)
+        return _replace(status, own.st_ino, self._upper.names(own))
+
+    def _xattrs(self, path: bytes) -> dict[str, bytes]:
+        names = self.listxattr(path, follow_symlinks=False)
+        return {name: self.getxattr(path, name, follow_symlinks=False) for name in names}
+
+    def _up(self, where: bytes | None) -> None:
+        """Copy an entry up where it is of a layer below, so that it and what is above it are what they were."""
+        if where is None or self.readonly:
             return
-        above: dict[bytes, os.stat_result] = {}
-        felt: set[bytes] = set()
         with self._driver.changing:
-            for path in paths:
-                parts = [part for part in os.fsencode(path).split(b"/") if part]
-                ways = [b"/".join(parts[:count]) for count in range(len(parts))]
-                for way in ways:
-                    with contextlib.suppress(OSError):
-                        above.setdefault(way, self.stat(way))
-                if named and ways:
-                    felt.add(ways[-1])
+            missing: list[bytes] = []
+            while where and self._upper.lstat(where) is None:
+                missing.append(where)
+                where = os.path.dirname(where)
+            above = self._upper.lstat(where)
+            if not missing or above is None:
+                return
             try:
-                yield
-            finally:
-                for way, before in above.items():
-                    with contextlib.suppress(OSError):
-                        if way not in felt and self.stat(way).st_mtime_ns != before.st_mtime_ns:
-                            super().utime(way, ns=(before.st_atime_ns, before.st_mtime_ns))
+                before = [(path, super(FuseTree, self).stat(path, follow_symlinks=False)) for path in missing]
+                xattrs = {path: self._xattrs(path) for path in missing}
+            except OSError:
+                return  # the operation itself will say why
+            # What changes nothing copies up all the same.
+            wanted = before[0][1]
+            super().utime(missing[0], ns=(wanted.st_atime_ns, wanted.st_mtime_ns), follow_symlinks=False)
+            for path, wanted in before:
+                now = self._xattrs(path)
+                more = {name: value for name, value in xattrs[path].items() if now.get(name) != value}
+                self._upper.give(path, wanted, more, frozenset(now) - frozenset(xattrs[path]))
+            self._upper.give(where, above, {}, frozenset())
 
-    def open_raw(self, path: StrOrBytesPath, flags: int, mode: int = 0o666) -> io.FileIO:
-        if not flags & _WRITES:
-            return super().open_raw(path, flags, mode)
-        made = bool(flags & os.O_CREAT) and not self.exists(path)
-        with self._times(path, named=made):
-            return super().open_raw(path, flags, mode)
+    def _change(self, path: StrOrBytesPath, *, follow: bool = True) -> None:
+        """Make ready for a change of what is at a path."""
+        if not self.readonly:
+            where = self._locate(path, follow=follow)
+            self._meet(where)
+            self._up(where)
 
-    def write_bytes(self, path: StrOrBytesPath, data: bytes | bytearray | memoryview) -> int:
-        with self._times(path, named=not self.exists(path)):
-            return super().write_bytes(path, data)
+    def _name(self, path: StrOrBytesPath) -> bytes | None:
+        """Make ready for a change of a name, and return where it is."""
+        where = None if self.readonly else self._locate(path, follow=False)
+        self._meet(where)
+        if where is not None:
+            self._up(os.path.dirname(where))
+        return where
 
-    def mkdir(self, path: StrOrBytesPath, mode: int = 0o777) -> None:
-        with self._times(path, named=True):
-            super().mkdir(path, mode)
-
-    def rmdir(self, path: StrOrBytesPath) -> None:
-        with self._times(path, named=True):
-            super().rmdir(path)
-
-    def unlink(self, path: StrOrBytesPath) -> None:
-        with self._times(path, named=True):
-            super().unlink(path)
-
-    def link(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
-        with self._times(src), self._times(dst, named=True):
-            super().link(src, dst)
-
-    def symlink(self, target: str | bytes, path: StrOrBytesPath) -> None:
-        with self._times(path, named=True):
-            super().symlink(target, path)
-
-    def mknod(self, path: StrOrBytesPath, mode: int, device: int = 0) -> None:
-        with self._times(path, named=True):
-            super().mknod(path, mode, device)
+    def _made(self, where: bytes | None) -> None:
+        if where is not None:
+            self._upper.inherit(where)
 
     def chmod(self, path: StrOrBytesPath, mode: int, *, follow_symlinks: bool = True) -> None:
-        with self._times(path):
-            super().chmod(path, mode, follow_symlinks=follow_symlinks)
+        self._change(path, follow=follow_symlinks)
+        super().chmod(path, mode, follow_symlinks=follow_symlinks)
 
     def chown(self, path: StrOrBytesPath, uid: int, gid: int, *, follow_symlinks: bool = True) -> None:
-        with self._times(path):
-            super().chown(path, uid, gid, follow_symlinks=follow_symlinks)
+        self._change(path, follow=follow_symlinks)
+        super().chown(path, uid, gid, follow_symlinks=follow_symlinks)
 
     def utime(self, path: StrOrBytesPath, *, ns: tuple[int, int] | None = None, follow_symlinks: bool = True) -> None:
-        with self._times(path):
-            super().utime(path, ns=ns, follow_symlinks=follow_symlinks)
-
-    def truncate(self, path: StrOrBytesPath, length: int) -> None:
-        with self._times(path):
-            super().truncate(path, length)
+        self._change(path, follow=follow_symlinks)
+        super().utime(path, ns=ns, follow_symlinks=follow_symlinks)
 
     def setxattr(
         self, path: StrOrBytesPath, name: str, value: bytes, flags: int = 0, *, follow_symlinks: bool = True
@@ -128,54 +200,179 @@ class FuseTree(HostTree):
         if name.startswith("system.posix_acl_") and Capability.ACL not in self._driver.capabilities:
             # In a user namespace fuse-overlayfs would store it, and nobody would keep to it.
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), path)
-        with self._times(path):
-            super().setxattr(path, name, value, flags, follow_symlinks=follow_symlinks)
+        self._change(path, follow=follow_symlinks)
+        super().setxattr(path, name, value, flags, follow_symlinks=follow_symlinks)
 
     def removexattr(self, path: StrOrBytesPath, name: str, *, follow_symlinks: bool = True) -> None:
-        with self._times(path):
-            super().removexattr(path, name, follow_symlinks=follow_symlinks)
+        self._change(path, follow=follow_symlinks)
+        super().removexattr(path, name, follow_symlinks=follow_symlinks)
+
+    # -- content -------------------------------------------------------------------------------------------------
+
+    def open_raw(self, path: StrOrBytesPath, flags: int, mode: int = 0o666) -> io.FileIO:
+        if self.readonly or not flags & _WRITES:
+            try:
+                return super().open_raw(path, flags, mode)
+            except FileNotFoundError:
+                self._check_length(path)
+                raise
+        exclusive = os.O_CREAT | os.O_EXCL
+        where = self._locate(path, follow=not flags & os.O_NOFOLLOW and flags & exclusive != exclusive)
+        made = None
+        if flags & os.O_CREAT:
+            made = self._make(where)
+        else:
+            self._up(where)
+        file = super().open_raw(path, flags, mode)
+        self._made(made)
+        return file
+
+    def write_bytes(self, path: StrOrBytesPath, data: bytes | bytearray | memoryview) -> int:
+        made = None if self.readonly else self._make(self._locate(path, follow=True))
+        count = super().write_bytes(path, data)
+        self._made(made)
+        return count
+
+    def _make(self, where: bytes | None) -> bytes | None:
+        """Make ready for a file that may be there; return where it is going to be made."""
+        if where is None or self._shown(where) is not None:
+            self._up(where)
+            return None
+        self._up(os.path.dirname(where))
+        return where
+
+    def truncate(self, path: StrOrBytesPath, length: int) -> None:
+        self._change(path)
+        super().truncate(path, length)
+
+    # -- names ---------------------------------------------------------------------------------------------------
+
+    def mkdir(self, path: StrOrBytesPath, mode: int = 0o777) -> None:
+        where = self._name(path)
+        super().mkdir(path, mode)
+        self._made(where)
+
+    def symlink(self, target: str | bytes, path: StrOrBytesPath) -> None:
+        where = self._name(path)
+        super().symlink(target, path)
+        self._made(where)
+
+    def mknod(self, path: StrOrBytesPath, mode: int, device: int = 0) -> None:
+        where = self._name(path)
+        super().mknod(path, mode, device)
+        self._made(where)
+
+    def rmdir(self, path: StrOrBytesPath) -> None:
+        self._name(path)
+        super().rmdir(path)
+
+    def unlink(self, path: StrOrBytesPath) -> None:
+        self._name(path)
+        super().unlink(path)
+
+    def rmtree(self, path: StrOrBytesPath) -> None:
+        self._change(path, follow=False)
+        super().rmtree(path)
+
+    def link(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
+        self._change(src, follow=False)
+        self._name(dst)
+        super().link(src, dst)
 
     # -- renaming ------------------------------------------------------------------------------------------------
 
     def rename(self, src: StrOrBytesPath, dst: StrOrBytesPath, *, flags: RenameFlag = RenameFlag.NONE) -> None:
-        """Rename; a directory that comes from a layer below, which fuse-overlayfs refuses, by copying it.
+        """Rename; a directory that comes from a layer below, which fuse-overlayfs refuses, by making it again.
 
-        Everything is checked before, by fuse-overlayfs and here; but other than a rename this takes a while, a process
-        that is killed meanwhile may leave the copy under a name of its own, and files in it get new inode numbers.
+        Everything is checked before, by fuse-overlayfs and here; but other than a rename this takes a while, and a
+        process that is killed meanwhile may leave the new directory under a name of its own.
         """
-        with self._times(src, dst, named=True):
+        if self.readonly or self.closed:
+            super().rename(src, dst, flags=flags)
+            return
+        if flags & RenameFlag.EXCHANGE:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), src, None, dst)
+        self._change(src, follow=False)
+        self._name(dst)
+        if self._is_one_file(src, dst):
+            if flags & RenameFlag.NOREPLACE:
+                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), src, None, dst)
+            return
+        with self._out_of_the_way(src, dst, flags):
             try:
                 super().rename(src, dst, flags=flags)
             except OSError as error:
-                if error.errno != errno.EXDEV or not self.is_dir(src, follow_symlinks=False):
+                if error.errno == errno.EXDEV and self.is_dir(src, follow_symlinks=False):
+                    self._move(src, dst)
+                elif error.errno == errno.EINVAL and self._is_file(src) and self._is_file(dst):
+                    # fuse-overlayfs takes two files for one, by the numbers that it gives them.
+                    self.unlink(dst)
+                    super().rename(src, dst, flags=flags)
+                else:
                     raise
-            else:
-                return
-            if self.exists(dst, follow_symlinks=False):
-                code = errno.EEXIST if flags & RenameFlag.NOREPLACE else errno.ENOTEMPTY if self.listdir(dst) else 0
-                if code:
-                    raise OSError(code, os.strerror(code), src, None, dst)
-                self.rmdir(dst)
-            self._copy(src, dst)
-            self.rmtree(src)
+        if self._locate(src, follow=False) != self._locate(dst, follow=False) and self.is_dir(
+            src, follow_symlinks=False
+        ):
+            # Of a directory that was removed and made again, the one below comes back.
+            remove_path(self, os.fsdecode(src).rstrip("/"))
 
-    def _copy(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
-        above = os.path.dirname(os.fsencode(dst).rstrip(b"/"))
-        beside = os.path.join(above, b".overlaykit-move-" + os.urandom(8).hex().encode())
-        super().mkdir(beside, 0o700)
+    @contextlib.contextmanager
+    def _out_of_the_way(self, src: StrOrBytesPath, dst: StrOrBytesPath, flags: RenameFlag) -> Iterator[None]:
+        """Remove an empty directory that another one is about to replace, which fuse-overlayfs does not always do."""
+        source, target = self._locate(src, follow=False), self._locate(dst, follow=False)
+        if (
+            not source
+            or not target
+            or flags & RenameFlag.NOREPLACE
+            or source == target
+            or target.startswith(source + b"/")
+            or not self.is_dir(source, follow_symlinks=False)
+            or not self.is_dir(target, follow_symlinks=False)
+            or self.listdir(target)
+        ):
+            yield
+            return
+        status, xattrs = self.lstat(target), self._xattrs(target)
+        self.rmdir(target)
         try:
-            with self._directory(src) as source, self._directory(beside) as copy:
-                linux.copy_tree(source, copy)
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.mkdir(target, 0o700)
+                set_attributes(self, os.fsdecode(target), status, xattrs)
+            raise
+
+    def _is_file(self, path: StrOrBytesPath) -> bool:
+        return self.exists(path, follow_symlinks=False) and not self.is_dir(path, follow_symlinks=False)
+
+    def _is_one_file(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> bool:
+        try:
+            one, other = self.lstat(src), self.lstat(dst)
+        except OSError:
+            return False
+        return not stat.S_ISDIR(one.st_mode) and one.st_nlink > 1 and one.st_ino == other.st_ino
+
+    def _move(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
+        if self.exists(dst, follow_symlinks=False):
+            code = errno.ENOTEMPTY if self.is_dir(dst, follow_symlinks=False) else errno.ENOTDIR
+            raise OSError(code, os.strerror(code), src, None, dst)
+        source = os.fsdecode(src).rstrip("/")
+        above = os.path.dirname(os.fsdecode(dst).rstrip("/"))
+        beside = os.path.join(above, f".overlaykit-move-{os.urandom(8).hex()}")
+        try:
+            link_directory(self, source, beside)
             super().rename(beside, dst)
         except BaseException:
             with contextlib.suppress(OSError):
-                self.rmtree(beside)
+                remove_path(self, beside)
             raise
+        remove_path(self, source)
 
-    @contextlib.contextmanager
-    def _directory(self, path: StrOrBytesPath) -> Iterator[int]:
-        fd = linux.openat2(self.fileno(), path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+
+def _replace(status: os.stat_result, ino: int, names: int) -> os.stat_result:
+    """Return attributes with another inode number and count of names."""
+    if (status.st_ino, status.st_nlink) == (ino, names):
+        return status
+    names_of_more = ("atime", "mtime", "ctime", "atime_ns", "mtime_ns", "ctime_ns", "blksize", "blocks", "rdev")
+    more = {f"st_{name}": getattr(status, f"st_{name}") for name in names_of_more}
+    return os.stat_result((status.st_mode, ino, status.st_dev, names, *status[4:10]), more)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from overlaykit.driver import Capability, DriverSpec
 from overlaykit.plugin import hookimpl
 
-from ._known import known_failures
+from ._known import KNOWN_FAILURES
 
 __all__ = ["CAPABILITIES", "FOR_ROOT", "overlaykit_register_drivers"]
 
@@ -16,11 +16,9 @@ FOR_ROOT = frozenset({Capability.ACL, Capability.DEVICE_NODES, Capability.OWNERS
 
 # Named one by one: a newer overlaykit may know capabilities that this driver does not have.
 CAPABILITIES = FOR_ROOT | {
-    Capability.EXCHANGE,
     Capability.HOST_PATH,
     Capability.PERMISSIONS,
     Capability.PERSISTENT,
-    Capability.SPARSE,
 }
 """The most that the driver offers anywhere."""
 
@@ -36,6 +34,6 @@ def overlaykit_register_drivers() -> Iterable[DriverSpec]:
             priority=20,  # what it gets wrong, "directory" does not, which copies
             capabilities=CAPABILITIES,
             summary="layers merged by the program fuse-overlayfs, with or without root",
-            known_failures=known_failures(),
+            known_failures=KNOWN_FAILURES,
         )
     ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -12,14 +14,14 @@ from pathlib import Path
 
 import overlaykit_fuse_overlayfs
 import pytest
-from overlaykit_fuse_overlayfs import FuseOverlayfsDriver, _probe, probe
+from overlaykit_fuse_overlayfs import FuseOverlayfsDriver, _probe, _tree, probe
 
 from overlaykit import errors
 from overlaykit.driver import DriverConfig, Durability, SnapshotId
 
 pytestmark = pytest.mark.special
 
-BASE, BOX = SnapshotId("base"), SnapshotId("box")
+BASE, BOX, TOP = SnapshotId("base"), SnapshotId("box"), SnapshotId("top")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
@@ -103,6 +105,99 @@ def test_trees_of_one_snapshot_show_one_mount(driver: FuseOverlayfsDriver) -> No
         assert reader.stat().st_dev == writer.stat().st_dev
         writer.write_bytes("file", b"2")
         assert reader.read_bytes("file") == b"2"
+
+
+def test_another_program_finds_what_can_be_changed(driver: FuseOverlayfsDriver) -> None:
+    """fuse-overlayfs makes empty files of FIFOs and sockets of a layer below, and parts the names of a file."""
+    driver.prepare(BOX, None)
+    with driver.tree(BOX, readonly=False) as tree:
+        tree.mkdir("d", 0o750)
+        tree.write_bytes("d/one", b"1")
+        tree.link("d/one", "two")
+        tree.mknod("d/fifo", stat.S_IFIFO | 0o600)
+        tree.mknod("d/socket", stat.S_IFSOCK | 0o600)
+        tree.utime("d", ns=(5, 6))
+        tree.seal()
+    driver.commit(BOX, BASE)
+    driver.prepare(BOX, BASE)
+    assert list(driver.changes(BOX, BASE)) == []
+    with driver.tree(BOX, readonly=False) as tree:
+        assert (tree.stat("d").st_mode, tree.stat("d").st_mtime_ns) == (0o40750, 6)
+        assert stat.S_ISSOCK(tree.lstat("d/socket").st_mode)
+        path = tree.host_path
+        for name in ("fifo", "socket"):
+            os.chmod(f"{path}/d/{name}", 0o640)
+        Path(path, "two").write_bytes(b"2")
+        tree.seal()
+    driver.commit(BOX, TOP)
+    with driver.tree(TOP, readonly=True) as tree:
+        assert (tree.lstat("d/fifo").st_mode, tree.lstat("d/socket").st_mode) == (0o10640, 0o140640)
+        assert tree.read_bytes("d/one") == b"2"
+        assert tree.stat("d/one").st_ino == tree.stat("two").st_ino
+
+
+@pytest.mark.parametrize("change", ["unlink", "rename", "chmod"])
+def test_a_socket_that_nobody_listed_is_found(driver: FuseOverlayfsDriver, change: str) -> None:
+    """fuse-overlayfs takes it for a directory, and then for nothing."""
+    driver.prepare(BOX, None)
+    with driver.tree(BOX, readonly=False) as tree:
+        tree.mkdir("d")
+        tree.mknod("d/socket", stat.S_IFSOCK | 0o600)
+        tree.seal()
+    driver.commit(BOX, BASE)
+    driver.prepare(BOX, BASE)
+    with driver.tree(BOX, readonly=False) as tree:
+        if change == "unlink":
+            tree.unlink("d/socket")
+            assert tree.listdir("d") == []
+        elif change == "rename":
+            tree.rename("d/socket", "s")
+            assert tree.lstat("s").st_mode == 0o140600
+        else:
+            tree.chmod("d/socket", 0o640)
+            assert tree.lstat("d/socket").st_mode == 0o140640
+
+
+def test_a_deleted_name_is_not_counted(driver: FuseOverlayfsDriver) -> None:
+    """fuse-overlayfs may keep it elsewhere, as long as it knows of no other."""
+    driver.prepare(BOX, None)
+    with driver.tree(BOX, readonly=False) as tree:
+        tree.write_bytes("one", b"1")
+        for name in ("two", "three"):
+            tree.link("one", name)
+        tree.seal()
+    driver.commit(BOX, BASE)
+    driver.prepare(BOX, BASE)
+    with driver.tree(BOX, readonly=False) as tree, tree.open("two", "rb") as file:
+        tree.unlink("two")
+        assert file.read() == b"1"
+        assert tree.stat("one").st_nlink == 2
+        tree.unlink("one")
+        assert tree.stat("three").st_nlink == 1
+
+
+def test_what_a_rename_cannot_replace_is_there_afterwards(
+    driver: FuseOverlayfsDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.prepare(BOX, None)
+    with driver.tree(BOX, readonly=False) as tree:
+        tree.makedirs("d/e")
+        tree.mkdir("empty", 0o750)
+        tree.utime("empty", ns=(5, 6))
+        tree.seal()
+    driver.commit(BOX, BASE)
+    driver.prepare(BOX, BASE)
+
+    def fail(*arguments: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(_tree, "link_directory", fail)
+    with driver.tree(BOX, readonly=False) as tree:
+        with pytest.raises(OSError, match="full"):
+            tree.rename("d", "empty")
+        assert sorted(tree.listdir()) == ["d", "empty"]
+        assert tree.listdir("d") == ["e"]
+        assert (tree.stat("empty").st_mode, tree.stat("empty").st_mtime_ns) == (0o40750, 6)
 
 
 def test_what_the_program_says_is_the_error(driver: FuseOverlayfsDriver, tmp_path: Path) -> None:
