@@ -6,8 +6,9 @@ int ok_is_overlay(int fd);
 
 /*
  * A program in namespaces of its own, in which a tmpfs covers the directory place. It holds the directory "rootfs" (a clone of
- * the mount or directory root, or with move_root that mount itself, without devices, where that is not -1), "mounts/N" (the same of sources[N]), the files, and the empty directory
- * "state". hide, where it is not NULL, is a directory that an empty tmpfs covers.
+ * the mount or directory root, or with move_root that mount itself, without devices, where that is not -1), "mounts/N" (clones
+ * of sources[N]), the files, "devices" for what the streams need, and the empty directory "state". hide, where it is not NULL, is
+ * a directory that an empty tmpfs covers.
  *
  * user: begin with a user namespace in which the caller's user and group are 0. join, where it is not -1: a pidfd of a process
  * whose user, mount and process namespaces are entered; no place is made then.

@@ -15,6 +15,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef MOVE_MOUNT_F_EMPTY_PATH
+#define MOVE_MOUNT_F_EMPTY_PATH 0x4
+#endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -26,7 +29,7 @@ static int last(long result)
 }
 
 /* A descriptor of a device of its own, or what is wrong: without privileges none can be made, and none given away either. */
-static int make_device(const struct stat *like, int access)
+static int make_device(const struct stat *like, int access, const char *place)
 {
     int context = last(syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOSE_ON_EXEC)), mount, fd;
 
@@ -43,11 +46,14 @@ static int make_device(const struct stat *like, int access)
         fd = last(syscall(SYS_openat, mount, "device", access | O_CLOEXEC, 0));
     if (fd >= 0)
         syscall(SYS_fchmod, fd, like->st_mode & 0777); /* whatever the umask */
+    /* One that is attached nowhere is dissolved when it is closed, with a wait for all processors (RCU). */
+    if (place)
+        syscall(SYS_move_mount, mount, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH);
     syscall(SYS_close, mount);
     return fd;
 }
 
-static int own_device(int fd)
+static int own_device(int fd, const char *place)
 {
     struct stat seen;
     char terminal[64]; /* the kernel's struct termios has 36 bytes, and the library's more */
@@ -56,10 +62,10 @@ static int own_device(int fd)
     if (fstat(fd, &seen) < 0 || !S_ISCHR(seen.st_mode) || ioctl(fd, TCGETS, terminal) == 0)
         return -ENOTTY;
     access = last(syscall(SYS_fcntl, fd, F_GETFL));
-    return access < 0 ? access : make_device(&seen, access & O_ACCMODE);
+    return access < 0 ? access : make_device(&seen, access & O_ACCMODE, place);
 }
 
-int ok_set_descriptors(const int stdio[3], const int *keep, size_t keep_count)
+int ok_set_descriptors(const int stdio[3], const int *keep, size_t keep_count, const char *place)
 {
     int held[3];
 
@@ -70,7 +76,7 @@ int ok_set_descriptors(const int stdio[3], const int *keep, size_t keep_count)
             if (null < 0)
                 return null;
         }
-        own = own_device(fd);
+        own = own_device(fd, place);
         held[n] = last(syscall(SYS_fcntl, own < 0 ? fd : own, F_DUPFD_CLOEXEC, 3));
         if (own >= 0)
             syscall(SYS_close, own);

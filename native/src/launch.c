@@ -153,7 +153,7 @@ static int put_file(const struct ok_launch_file *file)
 
 static int make_place(struct start *start)
 {
-    static const char *const directories[] = {"files", "mounts", "state"};
+    static const char *const directories[] = {"files", "mounts", "state", "devices"};
     const struct ok_launch *launch = start->launch;
     char path[sizeof "mounts/" + NUMBER];
     int error = last(syscall(SYS_mount, "none", "/", NULL, MS_REC | MS_SLAVE, NULL));
@@ -229,7 +229,7 @@ static int become(struct start *start)
         if (error)
             return error;
     }
-    error = ok_set_descriptors(launch->stdio, launch->keep, launch->keep_count);
+    error = ok_set_descriptors(launch->stdio, launch->keep, launch->keep_count, launch->join < 0 ? "devices" : NULL);
     if (error)
         return failed(start, OK_LAUNCH_STDIO, 0, error);
     reset_signals();
