@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overlaykit.cli import main
+from overlaykit.cli import program
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(program())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["main"]
+__all__ = ["main", "program"]
 
 _GARBAGE = 20_000
 """New objects, as :func:`gc.set_threshold` counts them, that make a command look for garbage."""
@@ -35,3 +35,33 @@ def main(arguments: list[str] | None = None) -> int:
         return run(words)
     finally:
         gc.freeze()
+
+
+def program() -> int:
+    """Be the command's process: run the command line of :data:`sys.argv`, and end.
+
+    :returns: the exit code, where the interpreter has to end in its own way.
+    """
+    code = main()
+    if _is_done():
+        import os
+
+        # To take apart what was imported takes the interpreter longer than many a command has taken.
+        os._exit(code)
+    return code
+
+
+def _is_done() -> bool:
+    """Do what the interpreter does at its end, and tell whether nothing else is left of it."""
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.active_count() > 1:
+        return False
+    import atexit
+
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):
+        return False
+    return True

@@ -6,9 +6,9 @@ import contextlib
 import errno
 
 from .. import errors
-from ..driver import LayerWriter, Mount, Usage
+from ..driver import Mount, Usage
 from ..plugin import describe_error
-from ..tree import Change, Tree
+from ..tree import Tree
 
 TYPE_CHECKING = False
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ..driver import Capability, Driver, SnapshotId
+    from ..driver import Capability, Driver, LayerWriter, SnapshotId
     from ..plugin import RegisteredDriver
+    from ..tree import Change
 
 __all__ = ["GuardedDriver", "storing"]
 
@@ -151,6 +152,8 @@ class GuardedDriver:
             return self._checked("kept_writer", self.driver.kept_writer(id, parent, partial=partial))
 
     def _checked(self, method: str, writer: object) -> LayerWriter:
+        from ..driver import LayerWriter
+
         if not isinstance(writer, LayerWriter):
             raise self.fault(f"{method}() returned {type(writer).__name__}, not LayerWriter")
         return writer
@@ -178,6 +181,8 @@ class GuardedDriver:
 
     def changes(self, id: SnapshotId, parent: SnapshotId | None) -> Iterator[Change]:
         """See :meth:`Driver.changes`."""
+        from ..tree import Change
+
         with self._guarded("changes"):
             for change in self.driver.changes(id, parent):
                 if not isinstance(change, Change):

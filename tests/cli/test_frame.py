@@ -17,7 +17,7 @@ from testkit.waits import PATIENCE
 
 import overlaykit
 from overlaykit import errors
-from overlaykit.cli import main
+from overlaykit.cli import main, program
 from overlaykit.cli._exit import ExitCode, UsageError, exit_code
 from overlaykit.cli._help import GLOBAL_OPTIONS, help_text
 from overlaykit.cli._parse import CommandParser
@@ -130,6 +130,21 @@ def after(*words: str, cli: Cli) -> set[str]:
         [sys.executable, "-P", "-c", program], env=cli.environment, capture_output=True, text=True, check=True
     )
     return set(ran.stderr.split())
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_process_ends_with_all_that_is_to_be_done_then(cli: Cli, busy: bool) -> None:
+    """It leaves the interpreter as it is, but not what was registered, nor a thread that works."""
+    thread = "threading.Thread(target=lambda: (threading.main_thread().join(), print('thread'))).start()"
+    program = (
+        f"import atexit, sys, threading; atexit.register(print, 'end'); {thread if busy else ''}\n"
+        "from overlaykit.cli import program; sys.argv = ['overlaykit', '--version']; sys.exit(program())"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", program], env=cli.environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.splitlines() == [f"overlaykit {overlaykit.__version__}", *["thread"][:busy], "end"]
+    assert ran.stderr == ""
 
 
 def test_version(cli: Cli) -> None:
@@ -276,7 +291,7 @@ def test_every_error_of_the_library_has_its_exit_code() -> None:
 
 def test_python_dash_m_and_the_script_are_the_same() -> None:
     (entry,) = importlib.import_module("importlib.metadata").entry_points(group="console_scripts", name="overlaykit")
-    assert entry.load() is main
+    assert entry.load() is program
 
 
 def test_a_reader_that_leaves_is_no_error(cli: Cli) -> None:
