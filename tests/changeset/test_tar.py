@@ -118,11 +118,16 @@ def test_where_the_buffers_are_cut_does_not_matter(number: int) -> None:
 
 @pytest.mark.parametrize("number", range(9))
 def test_an_archive_cut_anywhere_is_refused_or_ends_between_members(number: int) -> None:
+    """Around each end of a block and, unless ``OVERLAYKIT_LONG`` is set, at every eleventh byte of the rest."""
     data = seeds()[number]
     whole = read(data)
     end = len(data.rstrip(b"\0"))
-    refused = 0
+    stride = 1 if "OVERLAYKIT_LONG" in os.environ else 11
+    tried = refused = 0
     for size in range(len(data)):
+        if size % stride and 2 < size % 512 < 510:
+            continue
+        tried += size < end
         try:
             found = read(data[:size])
         except errors.LayerFormatError:
@@ -131,7 +136,7 @@ def test_an_archive_cut_anywhere_is_refused_or_ends_between_members(number: int)
             assert found == whole[: len(found)]
             # Between two members, or in what fills up the block of the last one.
             assert not any(data[size : size + -size % 512])
-    assert refused > end // 2
+    assert refused > tried // 2
 
 
 def test_members_that_are_not_read_are_skipped() -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from overlaykit.conformance._leaks import has_children
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,9 +29,6 @@ SERVING: set[int] = set()
 PLACES: set[str] = set()
 
 _PREFIX = "overlaykit-tests-"
-
-#: Children, too, whose end sends no SIGCHLD.
-_WALL = 0x40000000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def _descriptors() -> Iterator[str]:
 
 
 def _processes() -> Iterator[str]:
-    if not _has_children():
+    if not has_children():
         return
     for child in psutil.Process().children(recursive=True):
         try:
@@ -86,15 +85,6 @@ def _processes() -> Iterator[str]:
         # Python starts one of these with its first shared lock and keeps it to the end.
         if "multiprocessing.resource_tracker" not in words:
             yield f"{child.pid} {words}"
-
-
-def _has_children() -> bool:
-    """Ask for children of any kind, which takes no look at every process of the machine."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | _WALL)
-    except ChildProcessError:
-        return False
-    return True
 
 
 def _serves(child: psutil.Process) -> bool:
