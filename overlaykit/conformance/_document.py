@@ -72,6 +72,7 @@ def _test(result: Result) -> dict[str, Any]:
         "detail": result.detail,
         "difference": list(result.difference),
         "replay": result.replay,
+        "at": list(result.at),
     }
 
 

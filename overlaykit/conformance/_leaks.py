@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import threading
 from collections import Counter
@@ -60,6 +61,14 @@ def _children() -> list[str]:
     return [str(child.pid) for child in psutil.Process().children(recursive=True)] if has_children() else []
 
 
+def _named(pid: str) -> str:
+    try:
+        return f"{pid} {shlex.join(psutil.Process(int(pid)).cmdline())}".strip()
+    except psutil.Error:
+        # It has just ended.
+        return pid
+
+
 def _descriptors() -> list[str]:
     found: list[str] = []
     if not _DESCRIPTORS:
@@ -81,6 +90,6 @@ def leaked(before: Resources, after: Resources) -> list[str]:
     for kind, one in (("descriptors", "descriptor"), ("mounts", "mount"), ("threads", "thread"), ("children", "child")):
         more: Counter[str] = getattr(after, kind) - getattr(before, kind)
         if more:
-            names = ", ".join(sorted(more))
+            names = ", ".join(sorted(map(_named, more) if kind == "children" else more))
             texts.append(f"{more.total()} {one if more.total() == 1 else kind} ({names})")
     return texts

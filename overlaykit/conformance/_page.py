@@ -109,6 +109,8 @@ def _failure(driver: Mapping[str, Any], test: Mapping[str, Any], rule: Mapping[s
         what = "not declared" if rule["refusal"] else "declared"
         yield f"<dt>capability</dt><dd>{_text(rule['capability'])}, {what} by the driver</dd>"
     yield f"<dt>because</dt><dd><code>{_text(test['message'])}</code></dd></dl>"
+    if test["at"]:
+        yield f"<pre>{_text(chr(10).join(test['at']))}</pre>"
     if test["difference"]:
         yield f'<pre class="trees">{chr(10).join(map(_drawn, test["difference"]))}</pre>'
     if test["replay"]:

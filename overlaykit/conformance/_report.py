@@ -11,6 +11,7 @@ import pytest
 
 from ._difference import TREES_DIFFER, are_trees, draw_difference
 from ._document import report_document, write_json
+from ._place import places
 from ._result import Outcome, Result
 from ._select import is_asked_for, level_of, replay_options, rule, subject_of, test_id
 from ._sources import source_of
@@ -31,6 +32,9 @@ _DETAIL = 6000
 
 _GROUPED = re.compile(r"^[ |]*((?:AssertionError|\w*Error|Failed): .+)$", re.MULTILINE)
 """The exceptions in a group, as a traceback lists them."""
+
+_ASSERTION = "AssertionError: "
+_BARE = re.compile("assert (not )?(True|False|None)")
 
 _DIFFERENCE: pytest.StashKey[list[str]] = pytest.StashKey()
 
@@ -56,6 +60,8 @@ def annotate(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     # Of many comparisons that failed on the way of a random test only the one that it ended with counts.
     if report.failed and lines and call.excinfo is not None and lines[0] in str(call.excinfo.value):
         facts["difference"] = lines
+    if report.failed and call.excinfo is not None and not isinstance(call.excinfo.value, BaseExceptionGroup):
+        facts["at"] = places(subject_of(item).spec, call.excinfo.tb)
     report.user_properties.append((_KEY, facts))
 
 
@@ -136,7 +142,8 @@ class Reporter:
                     seconds,
                     message=_reason(phase),
                     detail=detail,
-                    difference=_difference(phase),
+                    difference=_noted(phase, "difference"),
+                    at=_noted(phase, "at"),
                     replay=self._replay(found, detail),
                 )
             if phase.outcome == "skipped":
@@ -170,10 +177,10 @@ def _result(found: dict[str, Any], outcome: Outcome, seconds: float = 0.0, **mor
     return Result(outcome=outcome, seconds=seconds, sources=tuple(found["sources"]), **fields, **more)
 
 
-def _difference(phase: pytest.TestReport) -> tuple[str, ...]:
-    # Each phase carries what the test is; trees only the one that it failed in.
+def _noted(phase: pytest.TestReport, name: str) -> tuple[str, ...]:
+    # Each phase carries what the test is; trees and lines only the one that it failed in.
     found = dict(phase.user_properties).get(_KEY)
-    return tuple(found.get("difference", ())) if isinstance(found, dict) else ()
+    return tuple(found.get(name, ())) if isinstance(found, dict) else ()
 
 
 def _reason(phase: pytest.TestReport) -> str:
@@ -185,13 +192,17 @@ def _reason(phase: pytest.TestReport) -> str:
         text = str(phase.longrepr[2])
     else:
         text = str(phase.longrepr).strip().rpartition("\n")[2]
-    line = text.strip().partition("\n")[0]
+    line, _, rest = text.strip().partition("\n")
     if line.partition(":")[0] in ("ExceptionGroup", "BaseExceptionGroup"):
         # Several things went wrong at the end of a test: the group's own line names none of them.
         found = _GROUPED.findall(phase.longreprtext)
-        line = "; ".join(dict.fromkeys(found)) or line
+        line = "; ".join(one.removeprefix(_ASSERTION) for one in dict.fromkeys(found)) or line
+    line = line.removeprefix(_ASSERTION)
+    if _BARE.fullmatch(line):
+        # What was false stands in the next line: "+  where False = isinstance(...)".
+        return f"{line} {rest.partition(chr(10))[0].strip(' +')}".strip()
     # What pytest writes before the explanation of an assertion says nothing to who reads the trees.
-    return line.removeprefix("AssertionError: assert ").removesuffix(":") if TREES_DIFFER in line else line
+    return line.removeprefix("assert ").removesuffix(":") if TREES_DIFFER in line else line
 
 
 class FileSink:

@@ -50,6 +50,7 @@ class Result:
     :param sources: where the rule comes from, each as :meth:`Source.as_json` has it.
     :param detail: more lines on a failure: where it was, and for random operations what they were.
     :param difference: the lines of a drawing of the two trees that differ; empty where no trees were compared.
+    :param at: the line of the suite, and that of the driver, where it failed.
     :param replay: the command that runs this one case again; empty where it did not fail.
     """
 
@@ -65,6 +66,7 @@ class Result:
     detail: str = ""
     difference: tuple[str, ...] = ()
     replay: str = ""
+    at: tuple[str, ...] = ()
 
     @property
     def group(self) -> str:
@@ -93,6 +95,7 @@ class Result:
             "outcome": Outcome(fields["outcome"]),
             "sources": tuple(fields["sources"]),
             "difference": tuple(fields["difference"]),
+            "at": tuple(fields["at"]),
         }
         return cls(**fields | changed)
 

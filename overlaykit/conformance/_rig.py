@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from ..driver import Change, ChangeKind, Driver, Durability, SnapshotId
-from ..tree import Aspect
+from ..tree import Aspect, Tree
 from ._coming import new_id
 from ._describe import Layer, Portrait, apply, portrait, see
 from ._observer import Storage, differences, observe
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from ..tree import Tree
     from ._describe import Seen
     from ._subject import Subject
 
@@ -47,12 +46,12 @@ class Box:
         self.rig = rig
         self.id = id
         self.parent = parent
-        self.tree = rig.track(rig.driver.tree(id, readonly=False))
+        self.tree = rig.track(rig.show(id, readonly=False))
 
     def reopen(self) -> Tree:
         """Close the tree and open it again: what only its memory held is lost."""
         self.tree.close()
-        self.tree = self.rig.track(self.rig.driver.tree(self.id, readonly=False))
+        self.tree = self.rig.track(self.rig.show(self.id, readonly=False))
         return self.tree
 
     def changes(self) -> dict[str, tuple[ChangeKind, Aspect]]:
@@ -145,7 +144,7 @@ class Rig:
     def layer(self, layer: Layer, parent: SnapshotId | None = None) -> SnapshotId:
         """Commit one layer over ``parent``."""
         id = self.prepare(parent)
-        with self.driver.tree(id, readonly=False) as tree:
+        with self.show(id, readonly=False) as tree:
             apply(tree, layer)
             tree.seal()
         return self.commit(id)
@@ -170,9 +169,15 @@ class Rig:
         """Make a container over new layers."""
         return self.box(self.stack(*layers))
 
+    def show(self, id: SnapshotId, *, readonly: bool) -> Tree:
+        """Open a tree, to be closed by the caller."""
+        tree: object = self.driver.tree(id, readonly=readonly)
+        assert isinstance(tree, Tree), f"tree() returned {tree!r:.80}, which is no Tree"
+        return tree
+
     def view(self, id: SnapshotId) -> Tree:
         """Open a read-only tree, closed at the end of the test."""
-        return self.track(self.driver.tree(id, readonly=True))
+        return self.track(self.show(id, readonly=True))
 
     def track(self, tree: Tree) -> Tree:
         """Close a tree at the end of the test."""
@@ -232,7 +237,7 @@ class Rig:
             self._lower = {path: what for path, what in self._lower.items() if second.get(path) == what}
 
     def _portrait(self, id: SnapshotId) -> Portrait:
-        with self.driver.tree(id, readonly=True) as tree:
+        with self.show(id, readonly=True) as tree:
             try:
                 return portrait(tree)
             except PermissionError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pkgutil
 import platform
@@ -15,13 +16,14 @@ import pytest
 
 from .. import __version__
 from ..driver import Capability, Driver, DriverConfig, DriverSpec, Durability, Probe
+from ..plugin import describe_error
 from ._amount import examples_of, seed_of
 from ._coming import come_and_go, new_id
 from ._observer import differences, observe
 from ._result import RunFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ._suite import Suite
 
@@ -65,31 +67,47 @@ class Subject:
 def _create(spec: DriverSpec, root: Path | None, durability: Durability, options: Mapping[str, str]) -> Driver:
     factory = pkgutil.resolve_name(spec.factory)
     driver = factory(DriverConfig(root=root if spec.needs_path else None, durability=durability, options=options))
-    assert isinstance(driver, Driver), f"{spec.factory} returned {driver!r}, which is no Driver"
+    assert isinstance(driver, Driver), f"{spec.factory} returned {driver!r:.80}, which is no Driver"
     return driver
 
 
 def _examine(spec: DriverSpec, options: Mapping[str, str], base: Path, distribution: str) -> Subject:
-    try:
+    what = f"the driver {spec.name!r}{distribution and f' of {distribution}'}"
+    with _failing(what, f"its probe {spec.probe}"):
         probe = pkgutil.resolve_name(spec.probe)(base if spec.needs_path else None)
-        if probe.usable:
-            return _try_out(spec, options, base, distribution, probe)
-    except Exception as error:
-        # Whatever a driver raises here, no test of it can run.
-        what = f"{type(error).__name__}: {error}"
-        raise pytest.UsageError(f"the driver {spec.name!r} fails before the first test: {what}") from error
-    fix = f"; {probe.fix}" if probe.fix else ""
-    raise pytest.UsageError(f"the driver {spec.name!r} is not usable in {base}: {probe.reason}{fix}")
+        assert isinstance(probe, Probe), f"it returned {probe!r:.80}, which is no Probe"
+    if not probe.usable:
+        fix = f"; {probe.fix}" if probe.fix else ""
+        raise pytest.UsageError(f"{what} is not usable in {base}: {probe.reason}{fix}")
+    with _failing(what, f"its factory {spec.factory}"):
+        return _try_out(spec, options, base, distribution, probe)
+
+
+@contextlib.contextmanager
+def _failing(what: str, which: str) -> Iterator[None]:
+    """Whatever is raised, no test of the driver can run."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise pytest.UsageError(f"{what} fails before the first test: {which}: {describe_error(error)}") from error
 
 
 def _try_out(spec: DriverSpec, options: Mapping[str, str], base: Path, distribution: str, probe: Probe) -> Subject:
-    with tempfile.TemporaryDirectory(prefix="overlaykit-", dir=base) as root:
+    with tempfile.TemporaryDirectory(prefix="overlaykit-", dir=base, ignore_cleanup_errors=True) as root:
         driver = _create(spec, Path(root), Durability.NONE, options)
+        capabilities = frozenset(driver.capabilities)
+        quiet = False
         try:
-            capabilities = frozenset(driver.capabilities)
             quiet = _is_quiet(driver, Path(root))
-        finally:
             driver.close()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            # The tests do the same, and say which rule is broken, and where.
+            with contextlib.suppress(Exception):
+                driver.close()
         empty = frozenset(observe(Path(root)))
     return Subject(spec, options, base, distribution, probe, capabilities, empty, quiet)
 

@@ -53,7 +53,8 @@ class Suite:
         before = resources(str(space))
         yield
         lines = leaked(before, resources(str(space)))
-        assert not lines, f"left behind: {'; '.join(lines)}"
+        # close() ends what the driver opened, started or mounted (docs/drivers.md, What to implement).
+        assert not lines, f"left behind after close(): {'; '.join(lines)}"
 
     @pytest.fixture
     def rig(self, subject: Subject, space: Path, leaks: None) -> Iterator[Rig]:

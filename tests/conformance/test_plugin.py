@@ -176,7 +176,8 @@ def test_driver_that_fails_at_once(place: Path) -> None:
         "    driver = DriverSpec('broken', 'broken:make', 'broken:probe')\n"
     )
     output, _ = _run(place, "test_mine.py", code=4)
-    assert "'broken' fails before the first test: RuntimeError: out of order" in output
+    assert "'broken' fails before the first test: its factory" in output
+    assert ": RuntimeError: out of order" in output
 
 
 def test_core_alone(place: Path) -> None:

@@ -340,13 +340,13 @@ def test_a_failure_names_rule_source_trees_and_the_way_back(bench: Bench, matrix
         "  rule: A renamed lower file has its content at the new name and is gone at the old.",
         "  from: docs/semantics.md, Renaming",
         "  from: Linux man-pages, rename(2), DESCRIPTION",
-        "  the trees differ in 1 path (- expected, + shown)",
+        '  at: overlaykit.conformance.test_renames, line 28: box.shows({"b": "1"})',
         "    the trees differ in 1 path (- expected, + shown):",
     ]
     assert "    ! └── b  content: expected b'1', shown b'<script>oops</script>'" in lines
     assert lines[-1] == "  again: overlaykit conformance careless --only renames.file"
     again = bench.run(*shlex.split(lines[-1].removeprefix("  again: "))[1:], code=1)
-    assert again.splitlines()[-1] == "careless: 1 tests failed (1 failed)"
+    assert again.splitlines()[-1] == "careless: 1 test failed (1 failed)"
 
 
 def test_a_claimed_capability_is_named(matrix: str) -> None:
@@ -380,7 +380,7 @@ def test_random_operations_are_replayed_from_seed_and_case(bench: Bench, documen
 )
 def test_what_cannot_be_run_is_one_line(bench: Bench, words: list[str], message: str) -> None:
     said = bench.error("conformance", "memory", *words, code=1)
-    assert said.startswith(f"overlaykit: the conformance suite could not be run: ERROR: {message}")
+    assert said.startswith(f"overlaykit: the conformance suite could not be run: {message}")
     assert said.count("\n") == 1
     assert bench.error("conformance", "memory", "--examples", "0", code=2) == (
         "overlaykit: --examples 0 is not a number from 1 on\n"

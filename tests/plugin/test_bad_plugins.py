@@ -230,7 +230,33 @@ BY_THE_SUITE = {
             "",
         ),
         "stacking.empty_base",
-        r"left behind: \d+ descriptors \(/dev/null\)",
+        r"left behind after close\(\): \d+ descriptors \(/dev/null\)",
+    ),
+    "bad-children": (
+        Bad(
+            "import subprocess\nclass Made(MemoryDriver):\n    def commit(self, id, new):\n"
+            "        super().commit(id, new)\n"
+            # It ends with the pipe, when the suite's process does.
+            "        self.child = subprocess.Popen(['cat'], stdin=subprocess.PIPE)",
+            "",
+        ),
+        "capabilities.object",
+        r"in the test of: .*\n(  from: .*\n)+  left behind after close\(\): .*1 child \(\d+ cat\)",
+    ),
+    "bad-shown": (
+        Bad("class Made(MemoryDriver):\n    def tree(self, id, *, readonly): return '/tmp'", ""),
+        "stacking.empty_base",
+        r"tree\(\) returned '/tmp', which is no Tree\n  at: overlaykit.conformance.test_stacking, line \d+: ",
+    ),
+    "bad-counted": (
+        Bad("class Made(MemoryDriver):\n    def usage(self, id): return 7", ""),
+        "capabilities.object",
+        r"assert False where False = isinstance\(7, Usage\)",
+    ),
+    "bad-half": (
+        Bad("class Made(MemoryDriver):\n    def commit(self, id, new): raise BaseException('half way')", ""),
+        "stacking.empty_base",
+        r"half way\n  at: overlaykit.conformance.test_stacking, .*\n  at: bad_half, line \d+: .*raise BaseException",
     ),
     "bad-threads": (
         Bad(
@@ -239,7 +265,7 @@ BY_THE_SUITE = {
             "",
         ),
         "stacking.empty_base",
-        r"left behind: \d+ threads? \(stays ",
+        r"left behind after close\(\): \d+ threads? \(stays ",
     ),
 }
 
@@ -420,7 +446,30 @@ def test_the_suite_names_what_a_driver_does_not_keep(site: Path, name: str) -> N
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert f"✗ {rule}" in ran.stdout
     assert re.search(says, ran.stdout), ran.stdout
-    assert ran.stdout.splitlines()[-1].startswith(f"{name}: 1 tests failed")
+    assert ran.stdout.splitlines()[-1].startswith(f"{name}: 1 test failed")
+
+
+def test_the_suite_shows_one_fault_in_full_a_few_times_only(site: Path) -> None:
+    ran = start(site, "-m", "overlaykit", "conformance", "bad-commit", "-k", "test_links")
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    full = re.findall(r"^✗ (links\.\S+)$", ran.stdout, re.MULTILINE)
+    (said,) = re.findall(
+        r"^✗ (\d+) more tests fail as (\S+) does; --only ID says more of one of them:$", ran.stdout, re.M
+    )
+    assert (len(full), said[1]) == (3, full[0])
+    others = ran.stdout.partition("says more of one of them:\n")[2].partition("\n\n")[0].split()
+    assert len(set(others) - set(full)) == int(said[0]) > 20
+
+
+def test_a_driver_that_cannot_be_made_or_asked_is_named_by_the_suite(site: Path) -> None:
+    for name, says in {
+        "bad-factory": "its factory bad_factory:Made: ValueError: no luck",
+        "bad-probe": "its probe ",
+    }.items():
+        ran = start(site, "-m", "overlaykit", "conformance", name)
+        assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+        head = f"overlaykit: the conformance suite could not be run: the driver {name!r} of {name} 2.3 fails before"
+        assert ran.stderr.startswith(f"{head} the first test: {says}")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
@@ -432,4 +481,4 @@ def test_the_suite_counts_mounts(tmp_path: Path) -> None:
     ran = start(site, *words, before=("unshare", "--mount"))
     assert ran.returncode == 1, ran.stdout + ran.stderr
     (line,) = [line for line in ran.stdout.splitlines() if "left behind" in line]
-    assert re.search(r"left behind: 1 mount \(.* tmpfs none ", line), line
+    assert re.search(r"left behind after close\(\): 1 mount \(.* tmpfs none ", line), line

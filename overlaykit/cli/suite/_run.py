@@ -90,4 +90,4 @@ def _environment() -> dict[str, str]:
 def _last_words(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("ERROR:", "E  ", "Error"))]
-    return (errors or lines or ["pytest said nothing"])[-1]
+    return (errors or lines or ["pytest said nothing"])[-1].removeprefix("ERROR: ")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...conformance import Outcome, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from ...conformance import Result
     from .._output import Output
@@ -24,6 +27,18 @@ _WORDS = {
     Outcome.ABSENT: "absent",
     Outcome.OFFERED: "offered",
 }
+
+
+Test = Mapping[str, Any]
+
+_IN_FULL = 3
+"""As many tests that fail in the same words are shown in full."""
+
+_VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|/[^ ,;)]+|\d+")
+"""What differs between messages of one fault: names, paths, numbers."""
+
+_KEPT = "\0"
+"""A space that no line is broken at."""
 
 
 def write_group(output: Output, group: Sequence[Result]) -> None:
@@ -44,9 +59,12 @@ def write_report(output: Output, document: Mapping[str, Any]) -> None:
         _write_matrix(output, document)
     rules = {rule["id"]: rule for rule in document["rules"]}
     for driver in drivers:
-        for test in driver["tests"]:
-            if Outcome(test["outcome"]).bad:
-                _write_failure(output, driver["name"], test, rules[test["rule"]], several=len(drivers) > 1)
+        bad = [test for test in driver["tests"] if Outcome(test["outcome"]).bad]
+        shown, alike = _sorted_out(bad)
+        for test in shown:
+            _write_failure(output, driver["name"], test, rules[test["rule"]], several=len(drivers) > 1)
+        for first, others in alike:
+            _write_alike(output, first, others)
     output.line()
     for driver in drivers:
         output.line(f"{driver['name']}: {_verdict(driver)}")
@@ -71,18 +89,46 @@ def _word(outcome: str | None) -> str:
     return "" if outcome is None else _WORDS[Outcome(outcome)]
 
 
-def _write_failure(
-    output: Output, driver: str, test: Mapping[str, Any], rule: Mapping[str, Any], *, several: bool
-) -> None:
+def _sorted_out(bad: Sequence[Test]) -> tuple[list[Test], list[tuple[Test, list[Test]]]]:
+    """Return the failures to be shown in full, and those that failed as others did: after one of the former each.
+
+    One fault of a driver fails tests by the hundred. Where trees differ, each shows something else.
+    """
+    shown: list[Test] = []
+    alike: dict[tuple[str, str], list[Test]] = {}
+    for test in bad:
+        same = alike.setdefault((test["outcome"], _VARIES.sub("", test["message"])), [])
+        if test["difference"] or len(same) < _IN_FULL:
+            shown.append(test)
+        if not test["difference"]:
+            same.append(test)
+    return shown, [(same[0], same[_IN_FULL:]) for same in alike.values() if len(same) > _IN_FULL]
+
+
+def _write_alike(output: Output, first: Test, others: Sequence[Test]) -> None:
+    output.line()
+    count = f"{len(others)} more {'test fails' if len(others) == 1 else 'tests fail'}"
+    output.line(f"{output.style('✗ ', 'red')}{count} as {first['id']} does; --only ID says more of one of them:")
+    text = " ".join(test["id"].replace(" ", _KEPT) for test in others)
+    for line in textwrap.wrap(text, 116, break_long_words=False, break_on_hyphens=False):
+        output.line(f"  {output.name(line.replace(_KEPT, ' '))}")
+
+
+def _write_failure(output: Output, driver: str, test: Test, rule: Mapping[str, Any], *, several: bool) -> None:
     output.line()
     name = f"{driver}: {test['id']}" if several else test["id"]
     output.line(output.style("✗ ", "red") + output.name(name))
-    output.line(f"  rule: {output.name(rule['text'])}")
+    # What was left behind, or could not be set up, is not what the test itself is about.
+    word = "in the test of" if test["outcome"] == Outcome.ERROR else "rule"
+    output.line(f"  {word}: {output.name(rule['text'])}")
     for source in rule["sources"]:
         output.line(f"  from: {source['document']}, {source['section']}")
     if rule["capability"]:
         output.line(f"  capability: {rule['capability']}, {'not declared' if rule['refusal'] else 'declared'}")
-    output.line(f"  {output.name(test['message'])}")
+    if test["message"] not in [line.removesuffix(":") for line in test["difference"][:1]]:
+        output.line(f"  {output.name(test['message'])}")
+    for line in test["at"]:
+        output.line(f"  at: {output.name(line)}")
     for line in test["difference"]:
         output.line(f"    {_styled(output, output.name(line))}")
     output.line(f"  again: {output.name(test['replay'])}")
@@ -100,7 +146,13 @@ def _verdict(driver: Mapping[str, Any]) -> str:
     bad = counts[Outcome.FAILED] + counts[Outcome.ERROR]
     ran = sum(counts[outcome] for outcome in Outcome if outcome.ran)
     level = "" if driver["level"] == "full" else f" at level {driver['level']}"
-    verdict = f"{bad} tests failed{level}" if bad else f"conforms{level}" if ran else "no test ran"
+    verdict = (
+        f"{bad} {'test' if bad == 1 else 'tests'} failed{level}"
+        if bad
+        else f"conforms{level}"
+        if ran
+        else "no test ran"
+    )
     return f"{verdict} ({_counted(counts)})"
 
 
