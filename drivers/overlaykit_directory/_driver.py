@@ -7,11 +7,11 @@ import os
 from typing import TYPE_CHECKING
 
 from overlaykit import errors, linux
-from overlaykit.directories import SnapshotDirectories, open_directory
+from overlaykit.directories import SnapshotDirectories, open_directory, probe_directory
 from overlaykit.driver import Capability, Driver, HostWriter, KeptWriter, Mount, NamespaceWriter, Usage
 from overlaykit.tree import HostTree, compare, compare_copy
 
-from ._probe import can_clone, offered
+from ._probe import ALWAYS, can_clone
 from ._records import Committed, Prepared, Record, read_committed, read_inodes, read_prepared
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ class DirectoryDriver(Driver):
         super().__init__(config)
         self._directories = SnapshotDirectories(config, delete=_delete)
         self._clones = can_clone(self._directories.snapshots)
+        found = config.probe or probe_directory(self._directories.stage)
+        self.capabilities = found.capabilities | ALWAYS
         with open_directory(self._directories.stage) as fd:
-            self.capabilities = offered(fd) if config.probe is None else config.probe.capabilities
             self._subvolumes = linux.is_btrfs(fd)
 
     # -- life of a snapshot ----------------------------------------------------------------------------------------

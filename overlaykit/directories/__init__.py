@@ -15,10 +15,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._make import make_directory
     from ._open import open_directory
+    from ._probe import probe_directory
     from ._snapshots import SnapshotDirectories
 
-__all__ = ["SnapshotDirectories", "make_directory", "open_directory"]
+__all__ = ["SnapshotDirectories", "make_directory", "open_directory", "probe_directory"]
 
-__getattr__, __dir__ = lazy_names(
-    globals(), {"SnapshotDirectories": "_snapshots", "make_directory": "_make", "open_directory": "_open"}
-)
+_LATER = {
+    "SnapshotDirectories": "_snapshots",
+    "make_directory": "_make",
+    "open_directory": "_open",
+    "probe_directory": "_probe",
+}
+
+__getattr__, __dir__ = lazy_names(globals(), _LATER)

@@ -7,25 +7,31 @@ from collections.abc import Iterable
 from overlaykit.driver import Capability, DriverSpec
 from overlaykit.plugin import hookimpl
 
-__all__ = ["CAPABILITIES", "FOR_ROOT", "overlaykit_register_drivers"]
-
-FOR_ROOT = frozenset({Capability.DEVICE_NODES, Capability.OWNERSHIP, Capability.TRUSTED_XATTRS})
-"""What only root can offer."""
+__all__ = ["ALWAYS", "CAPABILITIES", "overlaykit_register_drivers"]
 
 # Named one by one: a newer overlaykit may know capabilities that this driver does not have.
-CAPABILITIES = FOR_ROOT | {
+ALWAYS = frozenset(
+    {
+        Capability.DEEP_STACK,
+        Capability.HOST_MOUNT,
+        Capability.HOST_PATH,
+        Capability.PERMISSIONS,
+        Capability.PERSISTENT,
+        Capability.VERIFY,
+    }
+)
+"""What the driver offers anywhere."""
+
+CAPABILITIES = ALWAYS | {
     Capability.ACL,
-    Capability.DEEP_STACK,
+    Capability.DEVICE_NODES,
     Capability.EXCHANGE,
-    Capability.HOST_MOUNT,
-    Capability.HOST_PATH,
-    Capability.PERMISSIONS,
-    Capability.PERSISTENT,
+    Capability.OWNERSHIP,
     Capability.SPARSE,
     Capability.TMPFILE,
-    Capability.VERIFY,
+    Capability.TRUSTED_XATTRS,
 }
-"""The most that the driver offers anywhere."""
+"""The most that it offers: the rest depends on mount options and on the caller."""
 
 
 @hookimpl

@@ -151,11 +151,11 @@ def test_removed_at_once_only_with_the_privilege(
 def test_probe_says_why_not(tmp_path: Path, btrfs: Path) -> None:
     assert probe(btrfs).usable
     assert not probe(None).usable
-    found = probe(Path("/proc"))
-    assert (found.usable, found.reason) == (False, "/proc is on proc, not on Btrfs")
+    found = probe(Path("/dev/shm"))
+    assert (found.usable, found.reason) == (False, "/dev/shm is on tmpfs, not on Btrfs")
     assert "mkfs.btrfs" in found.fix
     with pytest.raises(errors.DriverUnavailableError, match="not on Btrfs"):
-        BtrfsDriver(DriverConfig(Path("/proc")))
+        BtrfsDriver(DriverConfig(Path("/dev/shm")))
     assert "No such file" in probe(tmp_path / "missing").reason
 
 
