@@ -6,7 +6,8 @@ other, so that the ratios of one run can be compared with those of another machi
 
 ``overlaykit run`` and ``podman run`` are whole processes, from their start to their end, with an image that both have.
 A runtime by hand is ``crun run`` in a bundle that lies ready: ``crun spec``'s own configuration over a plain directory,
-without a terminal. crun 1.8 takes no machine with both versions of cgroups: it is started where the second is not.
+without a terminal; and the same with the seccomp profile that overlaykit's containers have, of which libseccomp makes a
+program each time. crun 1.8 takes no machine with both versions of cgroups: it is started where the second is not.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from testkit.bases import make_busybox_root
 from testkit.images import make_image, write_layout
 
 from overlaykit import open_store
+from overlaykit.runtime._capabilities import DEFAULT
+from overlaykit.runtime._seccomp import default_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,15 +46,18 @@ class ByHand:
     """A runtime with its own command line and a bundle that lies ready.
 
     :param name: ``"crun"`` or ``"runc"``.
+    :param filtered: with the default seccomp profile.
     """
 
-    def __init__(self, name: str, place: Path, stack: ExitStack) -> None:
+    def __init__(self, name: str, place: Path, stack: ExitStack, *, filtered: bool) -> None:
         self.name = name
-        self.bundle = place / f"bundle-{name}"
+        self.bundle = place / f"bundle-{name}-{filtered}"
         make_busybox_root(self.bundle / "rootfs")
         subprocess.run([name, "spec"], check=True, cwd=self.bundle)
         config = json.loads((self.bundle / "config.json").read_text())
         config["process"].update(terminal=False, args=["/bin/true"])
+        if filtered:
+            config["linux"]["seccomp"] = default_profile(DEFAULT, os.uname().machine)
         (self.bundle / "config.json").write_text(json.dumps(config))
         script = f"if mountpoint -q {_UNIFIED}; then umount {_UNIFIED}; fi; " if name == "crun" else ""
         self.child = subprocess.Popen(
@@ -158,7 +164,8 @@ def measure(place: Path, rounds: int) -> dict[str, float]:
 
             what[f"box.run, {runtime}"] = run
         for runtime in runtimes:
-            what[f"{runtime} by hand"] = ByHand(runtime, place, stack).measure
+            what[f"{runtime} by hand"] = ByHand(runtime, place, stack, filtered=False).measure
+            what[f"{runtime} by hand, seccomp"] = ByHand(runtime, place, stack, filtered=True).measure
         times: dict[str, list[float]] = {name: [] for name in what}
         for turn in range(rounds + 1):
             for name, one in what.items():
@@ -178,8 +185,9 @@ def report(medians: dict[str, float]) -> None:
     for name, value in medians.items():
         print(f"{name:24} {value * 1000:8.1f} ms")
     pairs = [(f"overlaykit run, {one}", "podman run, runc", COMMAND_LINE) for one in ("crun", "runc", "own")]
-    pairs += [(f"box.run, {one}", f"{one} by hand", LIBRARY) for one in ("crun", "runc")]
-    pairs.append(("box.run, own", "crun by hand", LIBRARY))
+    for profile in ("", ", seccomp"):
+        pairs += [(f"box.run, {one}", f"{one} by hand{profile}", LIBRARY) for one in ("crun", "runc")]
+        pairs.append(("box.run, own", f"crun by hand{profile}", LIBRARY))
     for ours, theirs, aim in pairs:
         if ours in medians and theirs in medians:
             ratio = medians[ours] / medians[theirs]

@@ -23,14 +23,16 @@ def main(arguments: list[str] | None = None) -> int:
 
         sys.stdout.write(f"overlaykit {__version__}\n")
         return 0
-    from ._main import run
-
     if arguments is not None:
+        from ._main import run
+
         return run(words)
     import gc
 
     # The process ends with the command. It makes little garbage that needs looking for, and none that matters at exit.
     gc.set_threshold(_GARBAGE)
+    from ._main import run
+
     try:
         return run(words)
     finally:

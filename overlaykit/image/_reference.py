@@ -13,11 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
-TYPE_CHECKING = False
-
-if TYPE_CHECKING:
-    from typing import Self
-
 __all__ = ["Reference"]
 
 # Compiled when first used: for most commands one of them is.

@@ -26,8 +26,8 @@ __all__ = ["Installed", "disabled_plugins", "installed_plugins", "is_traced"]
 ALL_EXTERNAL = "all-external"
 
 _POINTS = "entry_points.txt"
-_VALUE = re.compile(r"\w+(\.\w+)*(\s*:\s*\w+(\.\w+)*)?(\s*\[.*\])?")
-"""What an entry point may say (entry points specification)."""
+_VALUE = r"\w+(\.\w+)*(\s*:\s*\w+(\.\w+)*)?(\s*\[.*\])?"
+"""What an entry point may say (entry points specification); compiled when one is looked at."""
 
 
 @value_class
@@ -112,7 +112,7 @@ def _plugins(distribution: Distribution) -> Iterator[Installed]:
     requirement = _requirement(distribution)
     for entry in entries:
         origin = Origin(entry.name, name, version)
-        if entry.name and _VALUE.fullmatch(entry.value):
+        if entry.name and re.fullmatch(_VALUE, entry.value):
             yield Installed(origin, requirement, entry.load)
         else:
             yield Installed(origin, requirement, partial(_refuse_point, f"{entry.name} = {entry.value}"))
