@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 
 from overlaykit import errors, linux
+from overlaykit.directories import probe_directory
 from overlaykit.driver import Probe
 
-from .plugin import CAPABILITIES, FOR_ROOT
+from .plugin import ALWAYS, FOR_ROOT
 
 __all__ = ["probe"]
 
@@ -18,10 +19,9 @@ _FUSE = "/dev/fuse"
 
 def probe(place: Path | None) -> Probe:
     """Say whether the driver works at ``place``: a few look-ups; nothing is changed, and no program is run."""
-    if not linux.available():
-        return Probe(False, "overlaykit's native module is missing", "reinstall overlaykit on Linux with a C compiler")
-    if place is None:
-        return Probe(False, "it keeps its layers in a directory", "give the store a path")
+    found = probe_directory(place)
+    if not found.usable or place is None:
+        return found
     program = shutil.which("fuse-overlayfs")
     if program is None:
         return Probe(False, "the program fuse-overlayfs is not installed", "apt install fuse-overlayfs")
@@ -29,10 +29,6 @@ def probe(place: Path | None) -> Probe:
         return Probe(False, f"there is no {_FUSE}", "modprobe fuse; in a container, hand it in (--device /dev/fuse)")
     if not os.access(_FUSE, os.R_OK | os.W_OK):
         return Probe(False, f"no permission to open {_FUSE}", f"chmod 666 {_FUSE}, as most distributions have it")
-    if not place.is_dir():
-        return Probe(False, f"{place} is no directory", "make it")
-    if not os.access(place, os.W_OK | os.X_OK):
-        return Probe(False, f"no permission to write in {place}", "take a directory of your own, or chown it")
     root = os.geteuid() == 0
     try:
         os.close(linux.clone_directory(place, readonly=True))
@@ -42,6 +38,6 @@ def probe(place: Path | None) -> Probe:
     return Probe(
         True,
         f"{program} mounts {'as root' if root else 'in a user namespace'}",
-        capabilities=CAPABILITIES if root else CAPABILITIES - FOR_ROOT,
+        capabilities=ALWAYS | (found.capabilities & FOR_ROOT if root else frozenset()),
         details={"program": program, "mode": "root" if root else "rootless"},
     )

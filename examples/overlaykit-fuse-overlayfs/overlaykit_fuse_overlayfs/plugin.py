@@ -9,17 +9,16 @@ from overlaykit.plugin import hookimpl
 
 from ._known import KNOWN_FAILURES
 
-__all__ = ["CAPABILITIES", "FOR_ROOT", "overlaykit_register_drivers"]
-
-FOR_ROOT = frozenset({Capability.ACL, Capability.DEVICE_NODES, Capability.OWNERSHIP, Capability.TRUSTED_XATTRS})
-"""What only root can offer."""
+__all__ = ["ALWAYS", "CAPABILITIES", "FOR_ROOT", "overlaykit_register_drivers"]
 
 # Named one by one: a newer overlaykit may know capabilities that this driver does not have.
-CAPABILITIES = FOR_ROOT | {
-    Capability.HOST_PATH,
-    Capability.PERMISSIONS,
-    Capability.PERSISTENT,
-}
+ALWAYS = frozenset({Capability.HOST_PATH, Capability.PERMISSIONS, Capability.PERSISTENT})
+"""What the driver offers anywhere."""
+
+FOR_ROOT = frozenset({Capability.ACL, Capability.DEVICE_NODES, Capability.OWNERSHIP, Capability.TRUSTED_XATTRS})
+"""What only root can have, where the place has it."""
+
+CAPABILITIES = ALWAYS | FOR_ROOT
 """The most that the driver offers anywhere."""
 
 

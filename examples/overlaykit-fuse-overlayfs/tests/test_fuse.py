@@ -200,6 +200,30 @@ def test_what_a_rename_cannot_replace_is_there_afterwards(
         assert (tree.stat("empty").st_mode, tree.stat("empty").st_mtime_ns) == (0o40750, 6)
 
 
+def test_a_commit_that_was_cut_off_is_undone(driver: FuseOverlayfsDriver, tmp_path: Path) -> None:
+    driver.prepare(BOX, None)
+    (tmp_path / "snapshots" / BOX / "committed").write_text(BASE)  # as far as commit() came
+    with driver.tree(BOX, readonly=False) as tree:
+        tree.write_bytes("file", b"1")
+        tree.seal()
+    driver.commit(BOX, BASE)
+    with driver.tree(BASE, readonly=True) as tree, pytest.raises(OSError, match="Read-only"):
+        Path(tree.host_path, "file").write_bytes(b"2")
+
+
+def test_a_store_of_before_is_read(driver: FuseOverlayfsDriver, tmp_path: Path) -> None:
+    _base(driver, file=b"1")
+    (tmp_path / "snapshots" / BASE / "committed").write_bytes(b"")
+    (tmp_path / "snapshots" / BASE / "carry").unlink()
+    with driver.tree(BASE, readonly=True) as tree:
+        assert tree.read_bytes("file") == b"1"
+        with pytest.raises(OSError, match="Read-only"):
+            Path(tree.host_path, "file").write_bytes(b"2")
+    driver.prepare(BOX, BASE)
+    with driver.tree(BOX, readonly=False) as tree:
+        assert tree.read_bytes("file") == b"1"
+
+
 def test_what_the_program_says_is_the_error(driver: FuseOverlayfsDriver, tmp_path: Path) -> None:
     driver.prepare(BOX, None)
     (tmp_path / "snapshots" / BOX / "work").rmdir()

@@ -8,9 +8,9 @@ from pathlib import Path
 import overlaykit_fuse_overlayfs
 import pytest
 
-PUBLIC = {f"overlaykit.{name}" for name in ("driver", "errors", "inodes", "linux", "plugin", "tree", "values")} | {
-    "overlaykit"
-}
+PUBLIC = {
+    f"overlaykit.{name}" for name in ("directories", "driver", "errors", "inodes", "linux", "plugin", "tree", "values")
+} | {"overlaykit"}
 PACKAGE = Path(overlaykit_fuse_overlayfs.__file__).parent
 
 
