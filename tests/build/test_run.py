@@ -202,7 +202,7 @@ def test_stages_run_at_the_same_time(builder: Builder) -> None:
     if (os.cpu_count() or 1) < 2:
         pytest.skip("one processor")
     # Each waits for the other by way of a cache mount that both see.
-    wait = "i=0; while ! busybox test -e /c/{}; do busybox sleep 0.02; i=$((i+1)); [ $i -lt 500 ] || exit 1; done"
+    wait = "i=0; while ! busybox test -e /c/{}; do busybox sleep 0.02; i=$((i+1)); [ $i -lt 6000 ] || exit 1; done"
     text = f"""\
 FROM base AS one
 RUN --mount=type=cache,id=meet,target=/c busybox touch /c/one; {wait.format("two")}; echo 1 > /1

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from testkit.boxes import busybox_layout, processes_with, wait_gone
+from testkit.boxes import busybox_layout, connections, processes_with, wait_gone
 from testkit.loops import need_tool
 from testkit.terminals import Terminal, on_terminal
 from testkit.waits import PATIENCE, until
@@ -129,16 +129,6 @@ def test_words_that_cannot_be_understood(boxes: Cli) -> None:
     assert "max-size" in boxes.error("run", "-d", "--log-opt", "colour=red", "box:1", code=2)
 
 
-def _connected(pid: int) -> bool:
-    """Tell whether a process has reached another one's socket."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        links = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
-        sockets = {link[8:-1] for link in links if link.startswith("socket:[")}
-        lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
-        return any(fields[5] == "03" and fields[6] in sockets for fields in lines)
-    return False
-
-
 def test_run_rm_in_the_background(boxes: Cli, tmp_path: Path) -> None:
     script = "until [ -e /gate/open ]; do sleep 0.1; done; exit 4"
     gate = tmp_path / "gate"
@@ -147,7 +137,7 @@ def test_run_rm_in_the_background(boxes: Cli, tmp_path: Path) -> None:
     words = [sys.executable, "-P", "-m", "overlaykit", "wait", name]
     with subprocess.Popen(words, env=boxes.environment, stdout=subprocess.PIPE, text=True) as waiter:
         # Once it has ended and is removed, nobody can be told how.
-        while not _connected(waiter.pid):
+        while not connections(waiter.pid):
             assert waiter.poll() is None
             time.sleep(0.01)
         (gate / "open").touch()

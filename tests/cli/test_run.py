@@ -119,7 +119,7 @@ def test_containers_stay_without_rm(box: Cli) -> None:
 def test_limits(box: Cli) -> None:
     need_root()
     words = ["--pids-limit", "5", "--memory", "64m", "--cpus", "0.9", "box:1"]
-    ran = box.run("run", "--rm", *words, "sh", "-c", "for i in 1 2 3 4 5 6 7; do sleep 1 & done", expect=2)
+    ran = box.run("run", "--rm", *words, "sh", "-c", "for i in 1 2 3 4 5 6 7; do sleep 100 & done", expect=2)
     assert "fork" in ran.stderr
 
 

@@ -312,7 +312,7 @@ def test_a_network_of_its_own_has_loopback_alone(box: RunnableContainer, runtime
 def test_limits_hold(box: RunnableContainer, runtime: str) -> None:
     need_root()
     done = box.run(
-        ["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait"],
+        ["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done"],
         limits=Limits(pids=6),
         stderr=-1,
         runtime=runtime,
@@ -420,13 +420,17 @@ def test_a_program_that_does_not_care_ends_by_the_signal(box: RunnableContainer,
             time.sleep(delay)
             process.signal(2)
             assert process.wait(PATIENCE) == 130
-    short = f"0.3{os.getpid()}"
-    script = f"trap '' INT; sleep {short}"
-    with box.start(RunOptions(args=("sh", "-c", script), entrypoint=()), runtime=runtime) as process:
-        while not processes_with(f"sleep\0{short}"):
-            assert process.returncode is None
-        process.signal(2)
-        assert process.wait(PATIENCE) == 0
+    told, tell = os.pipe()
+    held, hold = os.pipe()
+    with open(told, "rb") as said, open(hold, "wb") as given:
+        options = RunOptions(args=("sh", "-c", "trap '' INT; echo up; cat"), entrypoint=())
+        with box.start(options, stdio=Stdio(held, tell, 2), runtime=runtime) as process:
+            os.close(held)
+            os.close(tell)
+            assert said.readline() == b"up\n"
+            process.signal(2)
+            given.close()
+            assert process.wait(PATIENCE) == 0
 
 
 def test_killing_the_caller_leaves_nothing(tmp_path: Path, layout: Path, runtime: str) -> None:

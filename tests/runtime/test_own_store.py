@@ -125,7 +125,7 @@ def test_a_user_of_the_image(tmp_path: Path, layout: Path) -> None:
 
 def test_limits_hold(tmp_path: Path, layout: Path) -> None:
     need_root()
-    script = "for n in 1 2 3 4 5 6 7 8; do sleep 5 & done; echo all"
+    script = "for n in 1 2 3 4 5 6 7 8; do sleep 100 & done; echo all"
     with opened(tmp_path, layout) as box:
         done = box.run(["sh", "-c", script], capture_output=True, text=True, runtime="own", limits=Limits(pids=4))
         assert "all" not in done.stdout or "Resource temporarily unavailable" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import select
@@ -17,7 +18,7 @@ from testkit.waits import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["busybox_layer", "busybox_layout", "processes_with", "wait_gone"]
+__all__ = ["busybox_layer", "busybox_layout", "connections", "processes_with", "wait_gone"]
 
 _PASSWD = b"root:x:0:0:root:/root:/bin/sh\nada:x:1000:1000:Ada:/home/ada:/bin/sh\n"
 _GROUP = b"root:x:0:\nada:x:1000:\ncrew:x:1001:ada\n"
@@ -89,3 +90,16 @@ def wait_gone(pid: int) -> None:
         poll = select.poll()
         poll.register(file, select.POLLIN)
         assert poll.poll(PATIENCE * 1000), f"the process {pid} is still there"
+
+
+def connections(pid: int) -> int:
+    """Return how many sockets of other processes a process has reached."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        directory = f"/proc/{pid}/fd"
+        sockets = set()
+        for number in os.listdir(directory):
+            with contextlib.suppress(FileNotFoundError):
+                sockets.add(os.readlink(f"{directory}/{number}").removeprefix("socket:[").removesuffix("]"))
+        lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+        return sum(fields[5] == "03" and fields[6] in sockets for fields in lines)
+    return 0
