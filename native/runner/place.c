@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,10 +23,17 @@ static int open_within(int root, const char *path, int follow, uint64_t flags)
     };
     int fd;
 
-    do
+    /* EAGAIN: a rename or mount anywhere on the machine came between, and with ".." or a link in the path the kernel cannot
+     * tell whether the walk stayed inside. */
+    for (int tries = 0;; tries++) {
         fd = (int)syscall(SYS_openat2, root, path[0] ? path : ".", &how, sizeof how);
-    while (fd < 0 && errno == EINTR);
-    return fd < 0 ? -errno : fd;
+        if (fd >= 0)
+            return fd;
+        if (errno != EINTR && (errno != EAGAIN || tries == 1 << 16))
+            return -errno;
+        if (tries >= 64)
+            sched_yield();
+    }
 }
 
 int place_open(int root, const char *path, int follow)

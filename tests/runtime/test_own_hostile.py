@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,34 @@ def test_a_target_that_leads_outside_stays_inside(box: Box, root: Path, outside:
     (inside / "file").write_text("")
     assert box.run("cat", link).out == "injected"
     assert (outside / "file").read_text() == "mine"
+
+
+RENAMES = """
+import os, sys
+one, two = sys.argv[1:]
+print("begun", flush=True)
+while True:
+    os.rename(one, two)
+    os.rename(two, one)
+"""
+
+
+def test_renames_anywhere_stop_no_look_up(box: Box, root: Path, outside: Path) -> None:
+    """Where one comes between, the kernel cannot tell whether ".." has led out, and asks for another try."""
+    (root / "mnt").symlink_to(f"../../../../../../../..{outside}/file")
+    inside = root / str(outside)[1:]
+    inside.mkdir(parents=True)
+    (inside / "file").write_text("")
+    box.files = [FileMount("/mnt", b"injected")]
+    box.bind(f"{Box.PLACE}/files/0", "/mnt")
+    words = [sys.executable, "-c", RENAMES, outside / "file", outside / "other"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as renaming:
+        try:
+            assert renaming.stdout is not None
+            assert renaming.stdout.readline() == b"begun\n"
+            assert [box.run("cat", "/mnt").out for _ in range(20)] == ["injected"] * 20
+        finally:
+            renaming.kill()
 
 
 def test_a_link_to_what_the_kernel_shows(box: Box, root: Path) -> None:
