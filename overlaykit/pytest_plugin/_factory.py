@@ -174,7 +174,10 @@ class OverlayTreeFactory:
                 source = self._sources[path] = self._open(path)
             tree = OverlayTree(path, source.driver, source.copies)
         except OSError as error:
-            if error.errno == errno.EPERM and self._choice.driver == "directory":
+            # In a user namespace an owner that has no number there is EINVAL.
+            if error.errno in (errno.EPERM, errno.EINVAL) and not (
+                self._choice.driver == "overlayfs" and self._choice.asked
+            ):
                 self._refuse(path, f"only root can copy what is another user's, or a device: {error.filename}")
             self._refuse(path, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         self._trees.append(tree)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from testkit.pytests import AS_ROOT, ROOT_DIRECTORY, USER_DIRECTORY, WAYS, Run, Way
+from testkit.pytests import AS_ROOT, ROOT_DIRECTORY, USER_DIRECTORY, USER_OVERLAYFS, WAYS, Run, Way
 
 pytestmark = pytest.mark.native
 
@@ -164,6 +164,9 @@ def test_a_file_of_another_user(pytester: pytest.Pytester, place: Path, run: Run
     assert refused(run(USER_DIRECTORY, others="site/index.html")) == (
         f"no overlay tree of {place}/site: only root can copy what is another user's, or a device: index.html"
     )
+    # An overlay's root has the owner of the directory's, which in the namespace has no number.
+    line = refused(run(USER_OVERLAYFS, "--overlay-driver", "auto", others="site"))
+    assert line.startswith(f"no overlay tree of {place}/site: only root can copy what is another user's, or a device: ")
 
 
 def test_where_overlays_are_too_deep_a_copy_does_it(pytester: pytest.Pytester, run: Run) -> None:

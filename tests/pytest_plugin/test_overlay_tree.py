@@ -94,6 +94,68 @@ ONE = """
 """
 
 
+LEFT = """
+    import mmap, os, subprocess
+    import pytest
+
+    pytestmark = pytest.mark.overlay_tree("site")
+    KEPT = []
+
+    @pytest.fixture(autouse=True)
+    def as_new(overlay_tree, overlay_changes):
+        assert overlay_changes() == []
+
+    def test_the_working_directory(overlay_tree):
+        os.chdir(overlay_tree / "pages")
+        open("in-it", "w").close()
+
+    def test_a_mapped_file(overlay_tree):
+        file = open(overlay_tree / "index.html", "r+b")
+        KEPT.append((file, mmap.mmap(file.fileno(), 0)))
+        KEPT[-1][1][0:1] = b"!"
+
+    def test_a_file_is_written_to_after_its_test(overlay_tree):
+        KEPT.append((open(overlay_tree / "run.sh", "a"),))
+
+    def test_a_pipe(overlay_tree):
+        KEPT[-1][0].write("late")
+        KEPT[-1][0].close()
+        os.mkfifo(overlay_tree / "pipe")
+
+    def test_a_process(overlay_tree):
+        KEPT.append((subprocess.Popen(["cat"], cwd=overlay_tree, stdin=subprocess.PIPE),))
+
+    def test_directories_deeper_than_a_path_may_be_long(overlay_tree):
+        process = KEPT[-1][0]
+        assert process.poll() is None
+        process.communicate()
+        os.chdir(overlay_tree)
+        for _ in range(30):
+            os.mkdir("n" * 200)
+            os.chdir("n" * 200)
+        open("bottom", "w").close()
+
+    def test_nothing_at_all(overlay_tree):
+        subprocess.run("rm -rf ./* && test -z \\"$(ls)\\"", shell=True, cwd=overlay_tree, check=True)
+
+    def test_a_root_that_is_closed(overlay_tree):
+        (overlay_tree / "pages").chmod(0)
+        os.utime(overlay_tree, (0, 0))
+        overlay_tree.chmod(0)
+
+    def test_at_the_end(overlay_tree):
+        for one in KEPT:
+            if hasattr(one[0], "close"):
+                one[-1].close()
+                one[0].close()
+"""
+
+
+def test_what_a_test_leaves_is_not_in_the_next_ones(pytester: pytest.Pytester, run: Run, way: Way) -> None:
+    pytester.makepyfile(LEFT)
+    run(way, "--overlay-driver", way.driver).assert_outcomes(passed=9)
+
+
 def test_each_test_has_its_own(pytester: pytest.Pytester, place: Path, run: Run, way: Way) -> None:
     pytester.makepyfile(test_one=ONE)
     before = state(place / "site")
