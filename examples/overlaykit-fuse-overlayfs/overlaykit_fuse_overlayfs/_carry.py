@@ -1,8 +1,9 @@
 """What the program cannot copy up, carried from layer to layer instead.
 
 A FIFO, a socket or a device node of a layer below it would replace by an empty file, and of a file with several names
-it would copy up one and leave the others behind. So neither ever is of a layer below: every new snapshot begins with
-copies of what its parent has of them, in its own upper directory. They share blocks where the file system can do that.
+it would copy up one and leave the others behind; and without root it cannot copy up a directory that its owner may not
+write to. So none of these ever is of a layer below: every new snapshot begins with copies of what its parent has of
+them, in its own upper directory. They share blocks where the file system can do that.
 """
 
 from __future__ import annotations
@@ -28,12 +29,23 @@ def what_to_carry(upper: Path) -> list[bytes]:
         scan = linux.scan_layer(directory, _PRIVATE[1])
     finally:
         os.close(directory)
-    paths = [path for names in scan.linked().values() for path in names]
-    for entry in scan:
-        kind = stat.S_IFMT(entry.mode)
-        if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK) and not entry.flags & linux.ScanFlag.WHITEOUT:
-            paths.append(entry.path)
-    return sorted(set(paths))
+    root = os.geteuid() == 0
+    linked = {path for names in scan.linked().values() for path in names}
+    return [
+        entry.path
+        for entry in scan
+        if entry.path
+        and not entry.flags & linux.ScanFlag.WHITEOUT
+        and _is_carried(entry.mode, linked=entry.path in linked, root=root)
+    ]
+
+
+def _is_carried(mode: int, *, linked: bool, root: bool) -> bool:
+    if stat.S_ISDIR(mode):
+        return not root and mode & 0o700 != 0o700
+    if stat.S_ISREG(mode):
+        return linked and (root or bool(mode & 0o400))
+    return linked or not stat.S_ISLNK(mode)
 
 
 def carry(parent: Path, upper: Path, paths: Iterable[bytes]) -> None:
@@ -73,7 +85,8 @@ class _Carried(HostTree):
 
     def scandir(self, path: StrOrBytesPath = "") -> Iterator[TreeEntry]:
         names = self._names.get(os.fsdecode(path), set())
-        entries = [entry for entry in super().scandir(path) if entry.name in names]
+        # One that is carried for its own sake need not be one that can be listed.
+        entries = [entry for entry in super().scandir(path) if entry.name in names] if names else []
         self.sockets += [entry.path for entry in entries if entry.format == stat.S_IFSOCK]
         return iter(entries)
 

@@ -143,25 +143,31 @@ class FuseTree(HostTree):
             return
         with self._driver.changing:
             missing: list[bytes] = []
-            while where and self._upper.lstat(where) is None:
-                missing.append(where)
-                where = os.path.dirname(where)
-            above = self._upper.lstat(where)
-            if not missing or above is None:
-                return
             try:
+                while where and self._upper.lstat(where) is None:
+                    missing.append(where)
+                    where = os.path.dirname(where)
+                above = self._upper.lstat(where)
                 before = [(path, super(FuseTree, self).stat(path, follow_symlinks=False)) for path in missing]
                 xattrs = {path: self._xattrs(path) for path in missing}
             except OSError:
                 return  # the operation itself will say why
-            # What changes nothing copies up all the same.
-            wanted = before[0][1]
-            super().utime(missing[0], ns=(wanted.st_atime_ns, wanted.st_mtime_ns), follow_symlinks=False)
-            for path, wanted in before:
-                now = self._xattrs(path)
-                more = {name: value for name, value in xattrs[path].items() if now.get(name) != value}
-                self._upper.give(path, wanted, more, frozenset(now) - frozenset(xattrs[path]))
-            self._upper.give(where, above, {}, frozenset())
+            if not missing or above is None:
+                return
+            try:
+                parent, status = where, above
+                for path, wanted in reversed(before):
+                    # Who is not root cannot put into some directories what is already shown in them.
+                    self._upper.open_up(parent, status)
+                    # What changes nothing copies up all the same.
+                    super().utime(path, ns=(wanted.st_atime_ns, wanted.st_mtime_ns), follow_symlinks=False)
+                    parent, status = path, wanted
+            finally:
+                for path, wanted in before:
+                    now = self._xattrs(path)
+                    more = {name: value for name, value in xattrs[path].items() if now.get(name) != value}
+                    self._upper.give(path, wanted, more, frozenset(now) - frozenset(xattrs[path]))
+                self._upper.give(where, above, {}, frozenset())
 
     def _change(self, path: StrOrBytesPath, *, follow: bool = True) -> None:
         """Make ready for a change of what is at a path."""
