@@ -10,8 +10,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from testkit.starter import Starter, starting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -19,10 +21,12 @@ class Cli:
     """Starts ``overlaykit`` with a store of the test's own.
 
     :param store: the directory of the store, not made yet.
+    :param starter: what starts it.
     """
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, starter: Starter) -> None:
         self.store = store
+        self._starter = starter
         self.environment = {
             name: value
             for name, value in os.environ.items()
@@ -37,11 +41,7 @@ class Cli:
 
     def run(self, *words: str | bytes, expect: int = 0, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a command and check its exit code; names that are not UTF-8 come out surrogate-escaped."""
-        ran = subprocess.run(
-            [sys.executable, "-P", "-m", "overlaykit", *words],
-            **{"env": self.environment, "capture_output": True, "encoding": "utf-8", "errors": "surrogateescape"}
-            | options,
-        )
+        ran = self._starter.run(words, self.environment, **options)
         assert ran.returncode == expect, (ran.returncode, ran.stdout, ran.stderr)
         return ran
 
@@ -92,10 +92,20 @@ class Cli:
         return written.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
 
 
+@pytest.fixture(scope="module")
+def starter(request: pytest.FixtureRequest) -> Iterator[Starter]:
+    """What starts the command line."""
+    if os.geteuid() == 0:
+        # Before, so that what is mounted there is seen by what is started.
+        request.getfixturevalue("mount_namespace")
+    with starting() as one:
+        yield one
+
+
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
+def cli(tmp_path: Path, starter: Starter) -> Cli:
     """The command line with an empty place for a store."""
-    return Cli(tmp_path / "store")
+    return Cli(tmp_path / "store", starter)
 
 
 @pytest.fixture
