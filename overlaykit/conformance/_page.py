@@ -103,14 +103,17 @@ def _failures(document: Mapping[str, Any]) -> Iterator[str]:
 def _failure(driver: Mapping[str, Any], test: Mapping[str, Any], rule: Mapping[str, Any]) -> Iterator[str]:
     yield "<article>"
     yield f"<h3>{_tag(test['outcome'])} {_text(driver['name'])}: {_text(test['id'])}</h3>"
-    yield f"<p><strong>{_text(rule['text'])}</strong></p>"
+    # What was left behind, or could not be set up, is not what the test itself is about.
+    word = "In the test of: " if test["outcome"] == Outcome.ERROR else ""
+    yield f"<p>{word}<strong>{_text(rule['text'])}</strong></p>"
     yield f"<dl><dt>from</dt><dd>{'<br>'.join(map(_source, rule['sources']))}</dd>"
     if rule["capability"]:
         what = "not declared" if rule["refusal"] else "declared"
         yield f"<dt>capability</dt><dd>{_text(rule['capability'])}, {what} by the driver</dd>"
-    yield f"<dt>because</dt><dd><code>{_text(test['message'])}</code></dd></dl>"
+    yield f"<dt>because</dt><dd><code>{_text(test['message'])}</code></dd>"
     if test["at"]:
-        yield f"<pre>{_text(chr(10).join(test['at']))}</pre>"
+        yield f"<dt>at</dt><dd><code>{'<br>'.join(map(_text, test['at']))}</code></dd>"
+    yield "</dl>"
     if test["difference"]:
         yield f'<pre class="trees">{chr(10).join(map(_drawn, test["difference"]))}</pre>'
     if test["replay"]:

@@ -90,6 +90,7 @@ class Reporter:
     :param begin: called with the facts of each driver, once what will run is known.
     :param tell: called with each result.
     :param end: called when all is over.
+    :param start: called with the id of each test before it runs.
     """
 
     def __init__(
@@ -98,11 +99,13 @@ class Reporter:
         begin: Callable[[RunFacts], object],
         tell: Callable[[Result], object],
         end: Callable[[], object],
+        start: Callable[[str], object] = str,
     ) -> None:
         self._config = config
         self._begin = begin
         self._tell = tell
         self._end = end
+        self._start = start
         self._phases: dict[str, list[pytest.TestReport]] = {}
 
     def begin(self, selection: Selection) -> None:
@@ -113,6 +116,13 @@ class Reporter:
             found = _facts(item)
             if found is not None and _is_about_capability(item, refusal=found["refusal"]):
                 self._tell(_result(found, Outcome.OFFERED if found["refusal"] else Outcome.ABSENT))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Tell which test runs now: it may be the one that never ends."""
+        id = test_id(item)
+        if id is not None:
+            self._start(id)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note a phase of a test; the last one ends it."""

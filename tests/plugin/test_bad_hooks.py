@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -250,3 +251,46 @@ def test_who_waits_for_a_plugin_that_hangs_is_told_which_one(tmp_path: Path, nam
     assert process.returncode == 130
     assert any(f"plugin {name!r} of {name} 0.7: loading" in line for line in before)
     assert last == f"overlaykit: interrupted {says}; OVERLAYKIT_DISABLE_PLUGINS={name} leaves it out"
+
+
+STUCK = """
+from overlaykit.driver import DriverSpec, Probe
+from overlaykit_memory import MemoryDriver
+
+@hookimpl
+def overlaykit_register_drivers():
+    return [DriverSpec("stuck", "stuck:Made", "stuck:probe", needs_path=False, priority=-1)]
+
+def probe(place):
+    return Probe(True, "works")
+
+class Made(MemoryDriver):
+    def __init__(self, config):
+        super().__init__(config)
+        self.capabilities = frozenset()
+
+    def usage(self, id):
+        open(os.environ["WAITS"], "w").close()
+        while True:
+            time.sleep(1000)
+"""
+
+
+def test_who_waits_for_a_test_that_hangs_is_told_which_one(tmp_path: Path) -> None:
+    site, waits = install(tmp_path, stuck=STUCK), tmp_path / "waits"
+    program, environment = words(site)
+    with subprocess.Popen(
+        [*program, "conformance", "stuck", "-k", "test_lifecycle and usage_grows"],
+        env=environment | {"WAITS": str(waits)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not waits.exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert said == (
+        "overlaykit: interrupted in the test lifecycle.usage_grows; --only lifecycle.usage_grows runs it alone\n"
+    )

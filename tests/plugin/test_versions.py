@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from testkit.wheels import install_wheels, make_wheel
 
+import overlaykit
+
 PLUGIN = """
 from overlaykit.driver import DriverSpec, Driver, Probe
 from overlaykit.plugin import hookimpl
@@ -128,7 +130,7 @@ def test_an_older_plugin_is_raised_and_a_newer_one_is_told_what_it_needs(site: P
     assert set(drivers) == {"two", "three"}
     assert (drivers["two"]["usable"], drivers["two"]["summary"], drivers["three"]["summary"]) == (True, "raised", "")
     problems = {line.split("'")[1]: line for line in listed["problems"]}
-    host = "of the driver contract and overlaykit 0.1.0 speaks"
+    host = f"of the driver contract and overlaykit {overlaykit.__version__} speaks"
     assert {name: line for name, line in problems.items() if name.startswith("ok-")} == {
         "ok-one": (
             f"plugin 'ok-one' of ok-one 3.0: the driver one was written for version 1 {host} 2 to 3; install a newer "
@@ -145,7 +147,7 @@ def test_an_older_plugin_is_raised_and_a_newer_one_is_told_what_it_needs(site: P
         "ok-six": problems["ok-six"],
     }
     assert "colour" in problems["ok-six"]
-    assert problems["ok-six"].endswith("(it asks for 'overlaykit>=6', this is overlaykit 0.1.0)")
+    assert problems["ok-six"].endswith(f"(it asks for 'overlaykit>=6', this is overlaykit {overlaykit.__version__})")
 
 
 def test_a_store_over_a_driver_of_an_older_version(site: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +24,16 @@ __all__ = ["REPORT_FD", "SuiteRun", "run_suite"]
 
 REPORT_FD = "OVERLAYKIT_REPORT_FD"
 """The environment variable with the number of the descriptor that the reporter writes to."""
+
+_STARTED = "started"
+_PATIENCE = 30
+"""Seconds that a test has to clean up after itself when it is interrupted."""
+
+
+def test_started(test: str) -> str:
+    """Return the line that says which test runs now."""
+    return json.dumps({_STARTED: test})
+
 
 SuiteRun = RunFacts | Result
 """What a run tells: first what is tested, then each test that has ended."""
@@ -66,14 +79,29 @@ def _read_results(words: list[str], log: int) -> Generator[SuiteRun, None, int]:
                 stdout=log,
                 stderr=log,
                 pass_fds=[writer],
+                # A Ctrl-C is for this process, which hands it on: a second one would disturb the cleaning up.
+                process_group=0,
                 env=_environment() | {REPORT_FD: str(writer)},
             )
         finally:
             os.close(writer)
         try:
+            running = ""
             for line in lines:
-                yield RunFacts.from_line(line) or Result.from_line(line)
+                started = json.loads(line).get(_STARTED)
+                if started is None:
+                    yield RunFacts.from_line(line) or Result.from_line(line)
+                else:
+                    running = started
             return process.wait()
+        except KeyboardInterrupt as error:
+            # Of a test that never ends nothing else is ever told.
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                process.send_signal(signal.SIGINT)
+                process.wait(_PATIENCE)
+            if running:
+                error.add_note(f"in the test {running}; --only {shlex.quote(running)} runs it alone")
+            raise
         finally:
             # Reached early where the reader stops: interrupted, or its output closed.
             with contextlib.suppress(ProcessLookupError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from overlaykit.conformance import Reporter
 from overlaykit.conformance.plugin import add_reporter
 
-from ._run import REPORT_FD
+from ._run import REPORT_FD, test_started
 
 if TYPE_CHECKING:
     import pytest
@@ -28,4 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     def tell(what: Result | RunFacts) -> None:
         file.write(what.to_line() + "\n")
 
-    add_reporter(config, Reporter(config, tell, tell, file.close))
+    def start(test: str) -> None:
+        file.write(test_started(test) + "\n")
+
+    add_reporter(config, Reporter(config, tell, tell, file.close, start))
