@@ -35,6 +35,8 @@ _GROUPED = re.compile(r"^[ |]*((?:AssertionError|\w*Error|Failed): .+)$", re.MUL
 
 _ASSERTION = "AssertionError: "
 _BARE = re.compile("assert (not )?(True|False|None)")
+_WHERE = re.compile(r"^ *(At index \d+ diff: |(Left|Right) contains ).*$", re.MULTILINE)
+"""Where two sequences differ, as pytest explains it."""
 
 _DIFFERENCE: pytest.StashKey[list[str]] = pytest.StashKey()
 
@@ -211,6 +213,10 @@ def _reason(phase: pytest.TestReport) -> str:
     if _BARE.fullmatch(line):
         # What was false stands in the next line: "+  where False = isinstance(...)".
         return f"{line} {rest.partition(chr(10))[0].strip(' +')}".strip()
+    where = _WHERE.search(rest)
+    if line.startswith("assert ") and where is not None:
+        # What is long is abridged, often where it differs.
+        return f"{line}: {where[0].strip()}"
     # What pytest writes before the explanation of an assertion says nothing to who reads the trees.
     return line.removeprefix("assert ").removesuffix(":") if TREES_DIFFER in line else line
 

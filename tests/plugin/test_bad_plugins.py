@@ -253,6 +253,11 @@ BY_THE_SUITE = {
         "capabilities.object",
         r"assert False where False = isinstance\(7, Usage\)",
     ),
+    "bad-listing": (
+        Bad("class Made(MemoryDriver):\n    def ids(self): return sorted(super().ids())[:1]", ""),
+        "lifecycle.ids_lists_both_kinds",
+        r"assert \['\w+'\] == \['\w+\.\.\.\w+'\]: (At index 0 diff: '\w+' != '\w+'|Right contains \d more items)",
+    ),
     "bad-half": (
         Bad("class Made(MemoryDriver):\n    def commit(self, id, new): raise BaseException('half way')", ""),
         "stacking.empty_base",

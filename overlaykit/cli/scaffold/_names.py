@@ -45,7 +45,8 @@ def names_from(name: str) -> Names:
     """
     if not name.isascii() or _DISTRIBUTION.fullmatch(name) is None:
         raise InvalidNameError(
-            f"{name!r:.80} is no distribution name: ASCII letters and digits, with single or more of . - _ between them"
+            f"{name!r:.80} is no distribution name: those are ASCII letters and digits, and . - _ between them; "
+            "where to make the project is a word of its own, after the name"
         )
     normal = _RUN.sub("-", name).lower()
     driver = normal.removeprefix(_PREFIX)
