@@ -12,9 +12,7 @@ import contextlib
 import errno
 import os
 import posixpath
-import secrets
 import threading
-from typing import TYPE_CHECKING
 
 from ._override import (
     LINKS,
@@ -25,6 +23,8 @@ from ._override import (
     encode_links,
     encode_record,
 )
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -183,7 +183,7 @@ class LinkOwners:
                 self._inner.unlink(old)
 
     def _make_sidecar(self, directory: StrOrBytesPath, table: Mapping[str, LinkOwner]) -> None:
-        name = _PREFIX + secrets.token_hex(8)
+        name = _PREFIX + os.urandom(8).hex()
         path = posixpath.join(os.fsdecode(directory), name)
         # A name alone, so that it fits in the place of whatever was there.
         self._inner.open_raw(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600).close()

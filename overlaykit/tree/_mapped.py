@@ -6,7 +6,6 @@ import errno
 import os
 import posixpath
 import stat
-from typing import TYPE_CHECKING
 
 from ._change import Aspect, Change, ChangeKind, change_order
 from ._entry import TreeEntry
@@ -14,6 +13,8 @@ from ._link_owners import NO_ATTRIBUTE, LinkOwners
 from ._operations import from_root
 from ._override import OVERRIDE, OVERRIDE_OF_FUSE, LinkOwner, Override, stored_xattr, unescape
 from ._tree import RenameFlag, StrOrBytesPath, Tree
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     import io

@@ -17,13 +17,14 @@ import base64
 import json
 import os
 import stat
-import zlib
-from typing import TYPE_CHECKING, Any
 
 from ..values import field, value_class
 
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 __all__ = [
     "LINKS",
@@ -153,12 +154,16 @@ class LinkOwner:
 
 def encode_links(links: Mapping[str, LinkOwner]) -> bytes:
     """Return the value of :data:`LINKS`: compressed JSON, for many file systems give attributes four kilobytes."""
+    import zlib
+
     table = {name: _plain(owner) for name, owner in sorted(links.items())}
     return zlib.compress(json.dumps(table, separators=(",", ":")).encode(), 9)
 
 
 def decode_links(value: bytes) -> dict[str, LinkOwner]:
     """Return what a value says; what makes no sense is left out."""
+    import zlib
+
     found: dict[str, LinkOwner] = {}
     try:
         # No value is larger than 64 KiB; this bounds what one can blow up to.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import stat
-from typing import TYPE_CHECKING
 
 from ._mapped import MappedTree
 from ._override import LinkOwner, stored_xattr
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._tree import StrOrBytesPath, Tree
