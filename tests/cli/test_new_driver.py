@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -102,6 +103,11 @@ def test_what_is_refused_is_one_line_and_makes_nothing(cli: Cli, tmp_path: Path)
     )
     assert cli.error("new-driver", "mine", str(file), code=4) == f"{file} is no directory; name another"
     assert "is no SPDX licence" in cli.error("new-driver", "mine", str(target), "--license", 'MIT"\nx = "', code=7)
+    for unknown in ("GPL", "MIT OR", "Mine"):
+        line = cli.error("new-driver", "mine", str(target), "--license", unknown, code=7)
+        assert line.startswith(f"{unknown!r} is no SPDX licence")
+    assert cli.run("new-driver", "mine", str(full / "y"), "--license", "LicenseRef-Mine").returncode == 0
+    shutil.rmtree(full / "y")
     for taken in ("memory", "overlaykit-memory", "Memory"):
         message = cli.error("new-driver", taken, str(target), code=4)
         assert message.startswith("there is a driver 'memory' already, of plugin 'memory' of overlaykit ")

@@ -34,7 +34,7 @@ def render(names: Names, licence: str) -> dict[str, str]:
     :param licence: an SPDX licence expression.
     :raises InvalidNameError: that is none.
     """
-    if _LICENCE.fullmatch(licence) is None:
+    if _LICENCE.fullmatch(licence) is None or not _is_known(licence):
         raise InvalidNameError(f"{licence!r:.80} is no SPDX licence expression, such as 'MIT' or 'Apache-2.0 OR MIT'")
     values = {
         "NAME": names.driver,
@@ -52,6 +52,20 @@ def render(names: Names, licence: str) -> dict[str, str]:
             parts[0] = names.package
         found["/".join(".gitignore" if part == "gitignore" else part for part in parts)] = _fill(text, values)
     return found
+
+
+def _is_known(licence: str) -> bool:
+    """Tell whether the identifiers are on SPDX's list, as far as anybody here knows: a project is not built else."""
+    try:
+        # It comes with pytest, and so with the extra "conformance"; nothing else here needs it.
+        from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+    except ImportError:
+        return True
+    try:
+        canonicalize_license_expression(licence)
+    except InvalidLicenseExpression:
+        return False
+    return True
 
 
 def _template(directory: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
