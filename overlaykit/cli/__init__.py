@@ -44,13 +44,31 @@ def program() -> int:
 
     :returns: the exit code, where the interpreter has to end in its own way.
     """
+    import os
+
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _open_missing()
     code = main()
     if _is_done():
-        import os
-
         # To take apart what was imported takes the interpreter longer than many a command has taken.
         os._exit(code)
     return code
+
+
+def _open_missing() -> None:
+    """Open standard streams that whoever started this has closed.
+
+    The next file that is opened gets the lowest number that is free: a store's database would be standard output then,
+    and what a container writes there would go into it.
+    """
+    import os
+
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _is_done() -> bool:

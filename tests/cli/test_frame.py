@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -394,3 +395,11 @@ def test_errors_as_json(cli: Cli) -> None:
     error = cli.error_json("snapshots", code=3)
     assert (error["kind"], error["errno"]) == ("NotFoundError", 2)
     assert json.dumps(error["message"])
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_may_be_closed(cli: Cli, closed: str) -> None:
+    line = shlex.join([sys.executable, "-P", "-m", "overlaykit"])
+    script = f"{line} --help {closed} && {line} --version {closed} && {line} demo --driver memory {closed}"
+    ran = subprocess.run(["sh", "-c", script], env=cli.environment, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")

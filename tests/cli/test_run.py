@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -63,6 +64,15 @@ def test_streams_and_exit_codes(box: Cli) -> None:
     words = ["--json", "-e", "--", "--rm", "--store"]
     assert box.run("run", "--rm", "box:1", "echo", *words).stdout == " ".join(words) + "\n"
     assert box.lines("ps") == ["NAME  IMAGE  STATUS  COMMAND  SIZE  CREATED"]
+
+
+def test_a_stream_that_is_closed_is_no_file_of_the_store(box: Cli) -> None:
+    """The next file that is opened would get its number, and what the program writes."""
+    script = "for one in 0 1; do test -c /proc/self/fd/$one || echo $one >&2; done; echo lost; exit 7"
+    words = shlex.join([sys.executable, "-P", "-m", "overlaykit", "run", "--rm", "-i", "box:1", "sh", "-c", script])
+    ran = subprocess.run(["sh", "-c", f"{words} <&- >&-"], env=box.environment, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (7, "")
+    assert box.run("run", "--rm", "box:1", "echo", "whole").stdout == "whole\n"
 
 
 def test_what_cannot_be_run(box: Cli) -> None:
