@@ -15,7 +15,7 @@ from overlaykit.driver import Driver, DriverConfig, SnapshotId, Usage
 from ._carry import carry, what_to_carry
 from ._mounts import Mounter
 from ._probe import probe
-from ._tree import FuseTree
+from ._tree import FuseTree, Shown
 from ._upper import Upper
 
 __all__ = ["FuseOverlayfsDriver"]
@@ -58,10 +58,7 @@ class FuseOverlayfsDriver(Driver):
             make_directory(directory)
         self._mounter = Mounter(self._directories.snapshots, point)
         self._lock = threading.Lock()
-        #: Held by trees while they copy something up.
-        self.changing = threading.RLock()
-        #: Of each snapshot that is shown: its mount, and how many trees are open.
-        self._shown: dict[SnapshotId, tuple[int, int]] = {}
+        self._shown: dict[SnapshotId, Shown] = {}
 
     # -- life of a snapshot --------------------------------------------------------------------------------------
 
@@ -130,16 +127,16 @@ class FuseOverlayfsDriver(Driver):
 
     def tree(self, id: SnapshotId, *, readonly: bool) -> FuseTree:
         with self._lock:
-            mount, users = self._shown.get(id, (-1, 0))
-            if not users:
-                mount = self._mount(id)
-            self._shown[id] = mount, users + 1
+            shown = self._shown.get(id)
+            if shown is None:
+                shown = self._shown[id] = Shown(self._mount(id))
+            shown.trees += 1
         directory = self._path(id)
         try:
             with contextlib.ExitStack() as undo:
                 upper = Upper(directory / "fs", directory / "work" / "work")
                 undo.callback(upper.close)
-                tree = FuseTree(os.dup(mount), self, id, upper, readonly=readonly)
+                tree = FuseTree(shown, self, id, upper, readonly=readonly)
                 undo.pop_all()
                 return tree
         except BaseException:
@@ -149,12 +146,11 @@ class FuseOverlayfsDriver(Driver):
     def let_go(self, id: SnapshotId) -> None:
         """Count a tree closed, and end the mount with the last one; open files keep it."""
         with self._lock:
-            mount, users = self._shown[id]
-            if users > 1:
-                self._shown[id] = mount, users - 1
-            else:
+            shown = self._shown[id]
+            shown.trees -= 1
+            if not shown.trees:
                 del self._shown[id]
-                os.close(mount)
+                os.close(shown.mount)
 
     def _mount(self, id: SnapshotId) -> int:
         lower = ":".join(f"{below}/fs" for below in self._chain(id)) or "../empty"

@@ -20,13 +20,29 @@ from ._upper import Upper
 if TYPE_CHECKING:
     from ._driver import FuseOverlayfsDriver
 
-__all__ = ["FuseTree"]
+__all__ = ["FuseTree", "Shown"]
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_CREAT
 _LONGEST = 255
 """So many bytes a name may have."""
 _MOST_LINKS = 40
 """So many symbolic links are followed on one path, as the kernel does."""
+
+
+class Shown:
+    """What the trees of one snapshot in this process have in common.
+
+    :ivar mount: a descriptor of its root.
+    :ivar trees: how many are open.
+    :ivar changing: held by who changes a name, or copies something up and puts the times of directories back.
+    """
+
+    __slots__ = ("changing", "mount", "trees")
+
+    def __init__(self, mount: int) -> None:
+        self.mount = mount
+        self.trees = 0
+        self.changing = threading.RLock()
 
 
 class FuseTree(HostTree):
@@ -37,8 +53,11 @@ class FuseTree(HostTree):
     own, with which it does well.
     """
 
-    def __init__(self, fd: int, driver: FuseOverlayfsDriver, id: SnapshotId, upper: Upper, *, readonly: bool) -> None:
-        super().__init__(fd, readonly=readonly)
+    def __init__(
+        self, shown: Shown, driver: FuseOverlayfsDriver, id: SnapshotId, upper: Upper, *, readonly: bool
+    ) -> None:
+        super().__init__(os.dup(shown.mount), readonly=readonly)
+        self._changing = shown.changing
         self._driver = driver
         self._id = id
         self._upper = upper
@@ -137,11 +156,14 @@ class FuseTree(HostTree):
         names = self.listxattr(path, follow_symlinks=False)
         return {name: self.getxattr(path, name, follow_symlinks=False) for name in names}
 
-    def _up(self, where: bytes | None) -> None:
-        """Copy an entry up where it is of a layer below, so that it and what is above it are what they were."""
+    def _up(self, where: bytes | None, given: StrOrBytesPath) -> None:
+        """Copy an entry up where it is of a layer below, so that it and what is above it are what they were.
+
+        :param given: the path that an error names.
+        """
         if where is None or self.readonly:
             return
-        with self._driver.changing:
+        with self._changing, _naming(given):
             missing: list[bytes] = []
             try:
                 while where and self._upper.lstat(where) is None:
@@ -174,19 +196,7 @@ class FuseTree(HostTree):
         if not self.readonly:
             where = self._locate(path, follow=follow)
             self._meet(where)
-            self._up(where)
-
-    def _name(self, path: StrOrBytesPath) -> bytes | None:
-        """Make ready for a change of a name, and return where it is."""
-        where = None if self.readonly else self._locate(path, follow=False)
-        self._meet(where)
-        if where is not None:
-            self._up(os.path.dirname(where))
-        return where
-
-    def _made(self, where: bytes | None) -> None:
-        if where is not None:
-            self._upper.inherit(where)
+            self._up(where, path)
 
     def chmod(self, path: StrOrBytesPath, mode: int, *, follow_symlinks: bool = True) -> None:
         self._change(path, follow=follow_symlinks)
@@ -224,28 +234,25 @@ class FuseTree(HostTree):
                 raise
         exclusive = os.O_CREAT | os.O_EXCL
         where = self._locate(path, follow=not flags & os.O_NOFOLLOW and flags & exclusive != exclusive)
-        made = None
-        if flags & os.O_CREAT:
-            made = self._make(where)
-        else:
-            self._up(where)
-        file = super().open_raw(path, flags, mode)
-        self._made(made)
-        return file
+        with self._writing(where, path, creates=bool(flags & os.O_CREAT)):
+            return super().open_raw(path, flags, mode)
 
     def write_bytes(self, path: StrOrBytesPath, data: bytes | bytearray | memoryview) -> int:
-        made = None if self.readonly else self._make(self._locate(path, follow=True))
-        count = super().write_bytes(path, data)
-        self._made(made)
-        return count
+        with self._writing(self._locate(path, follow=True), path, creates=True):
+            return super().write_bytes(path, data)
 
-    def _make(self, where: bytes | None) -> bytes | None:
-        """Make ready for a file that may be there; return where it is going to be made."""
-        if where is None or self._shown(where) is not None:
-            self._up(where)
-            return None
-        self._up(os.path.dirname(where))
-        return where
+    @contextlib.contextmanager
+    def _writing(self, where: bytes | None, path: StrOrBytesPath, *, creates: bool) -> Iterator[None]:
+        """Make ready for a file to be written, and hand down to one that is made what it inherits."""
+        with self._changing:
+            if creates and not self.readonly and where is not None and self._shown(where) is None:
+                self._up(os.path.dirname(where), path)
+                yield
+                self._upper.inherit(where)
+                return
+            self._up(where, path)
+        # Not held here: a FIFO is waited for.
+        yield
 
     def truncate(self, path: StrOrBytesPath, length: int) -> None:
         self._change(path)
@@ -253,37 +260,48 @@ class FuseTree(HostTree):
 
     # -- names ---------------------------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def _name(self, path: StrOrBytesPath, *, made: bool = False) -> Iterator[None]:
+        """Make ready for a change of a name, and hand down to what is made what it inherits."""
+        with self._changing:
+            where = None if self.readonly else self._locate(path, follow=False)
+            self._meet(where)
+            if where is not None:
+                self._up(os.path.dirname(where), path)
+            yield
+            if made and where is not None:
+                self._upper.inherit(where)
+
     def mkdir(self, path: StrOrBytesPath, mode: int = 0o777) -> None:
-        where = self._name(path)
-        super().mkdir(path, mode)
-        self._made(where)
+        with self._name(path, made=True):
+            super().mkdir(path, mode)
 
     def symlink(self, target: str | bytes, path: StrOrBytesPath) -> None:
-        where = self._name(path)
-        super().symlink(target, path)
-        self._made(where)
+        with self._name(path, made=True):
+            super().symlink(target, path)
 
     def mknod(self, path: StrOrBytesPath, mode: int, device: int = 0) -> None:
-        where = self._name(path)
-        super().mknod(path, mode, device)
-        self._made(where)
+        with self._name(path, made=True):
+            super().mknod(path, mode, device)
 
     def rmdir(self, path: StrOrBytesPath) -> None:
-        self._name(path)
-        super().rmdir(path)
+        with self._name(path):
+            super().rmdir(path)
 
     def unlink(self, path: StrOrBytesPath) -> None:
-        self._name(path)
-        super().unlink(path)
+        with self._name(path):
+            super().unlink(path)
 
     def rmtree(self, path: StrOrBytesPath) -> None:
-        self._change(path, follow=False)
-        super().rmtree(path)
+        with self._changing:
+            self._change(path, follow=False)
+            super().rmtree(path)
 
     def link(self, src: StrOrBytesPath, dst: StrOrBytesPath) -> None:
-        self._change(src, follow=False)
-        self._name(dst)
-        super().link(src, dst)
+        with self._changing:
+            self._change(src, follow=False)
+            with self._name(dst):
+                super().link(src, dst)
 
     # -- renaming ------------------------------------------------------------------------------------------------
 
@@ -298,8 +316,12 @@ class FuseTree(HostTree):
             return
         if flags & RenameFlag.EXCHANGE:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), src, None, dst)
-        self._change(src, follow=False)
-        self._name(dst)
+        with self._changing:
+            self._change(src, follow=False)
+            with self._name(dst):
+                self._rename(src, dst, flags)
+
+    def _rename(self, src: StrOrBytesPath, dst: StrOrBytesPath, flags: RenameFlag) -> None:
         if self._is_one_file(src, dst):
             if flags & RenameFlag.NOREPLACE:
                 raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), src, None, dst)
@@ -373,6 +395,16 @@ class FuseTree(HostTree):
                 remove_path(self, beside)
             raise
         remove_path(self, source)
+
+
+@contextlib.contextmanager
+def _naming(path: StrOrBytesPath) -> Iterator[None]:
+    """Let errors name a path as the caller gave it."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = os.fspath(path)
+        raise
 
 
 def _replace(status: os.stat_result, ino: int, names: int) -> os.stat_result:
