@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from binascii import b2a_base64
 from contextlib import ExitStack
 
@@ -32,6 +33,9 @@ __all__ = ["OciRunner"]
 
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 """The runtime's own: it must not depend on the caller's."""
+
+_BEGIN_SECONDS = 10.0
+"""How long a program may take to begin before nothing more is started beside it."""
 
 
 class OciRunner:
@@ -236,11 +240,14 @@ class OciProcess(HostProcess):
     def _join(self, process: ProcessSpec, stdio: Stdio, group: Groups) -> RunningProcess:
         from ._own import join
 
-        program = child_of(self.pid)
-        if program is None or _same_program(program, self.pid):
-            raise errors.RunError(
-                f"nothing can be started in the container {self._bundle.id}: it has not begun, or has ended"
-            )
+        # The record of a container, which others wait for, is there a moment before its program is.
+        until = time.monotonic() + _BEGIN_SECONDS
+        while (program := child_of(self.pid)) is None or _same_program(program, self.pid):
+            if self.returncode is not None or time.monotonic() > until:
+                raise errors.RunError(
+                    f"nothing can be started in the container {self._bundle.id}: it has not begun, or has ended"
+                )
+            time.sleep(0.001)
         try:
             member = os.pidfd_open(program)
         except ProcessLookupError:

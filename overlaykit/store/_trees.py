@@ -11,6 +11,7 @@ import weakref
 
 from .. import errors
 from ..values import value_class
+from ._drivers import storing
 from ._locks import FileLock
 from ._names import show
 
@@ -220,7 +221,8 @@ class TreeRegistry:
     def _hold(self, use: _Use, id: SnapshotId, key: str, *, exclusive: bool) -> None:
         if self._directory is not None and use.lock is None:
             try:
-                use.lock = FileLock.take(self._directory / id, exclusive=exclusive)
+                with storing(self._directory.parent, "remove snapshots or other files"):
+                    use.lock = FileLock.take(self._directory / id, exclusive=exclusive)
             except FileNotFoundError as error:
                 raise errors.StoreCorruptError(
                     f"{self._directory} is gone: the store was moved or removed while it was open",

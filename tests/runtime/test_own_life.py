@@ -46,6 +46,13 @@ def _below(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # or it is about to go
+        return []
+
+
 def _all_gone(processes: list[psutil.Process]) -> bool:
     return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
 
@@ -289,7 +296,7 @@ def test_a_terminal(box: Box, screen: Screen) -> None:
         assert screen.shows("11 22")
         screen.type("sleep 1000\r")
         # What is typed while the shell still reads goes with Ctrl-C.
-        until(lambda: any(one.cmdline() == ["sleep", "1000"] for one in _below(process.pid)))
+        until(lambda: any(_words(one) == ["sleep", "1000"] for one in _below(process.pid)))
         screen.type("\x03")
         screen.type("echo after-$?\r")
         assert screen.shows("after-130")
