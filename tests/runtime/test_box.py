@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from testkit.boxes import busybox_layout, processes_with, wait_gone
+from testkit.boxes import busybox_layout, open_box, processes_with, wait_gone
 from testkit.loops import need_root, need_tool
 from testkit.rich import run_as
 from testkit.waits import PATIENCE
@@ -50,16 +49,6 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-@contextlib.contextmanager
-def container(root: Path, layout: Path, driver: str = "auto") -> Iterator[RunnableContainer]:
-    with open_store(root / "store", driver=driver, durability="none") as store:
-        store.load(layout)
-        with store.container("box:1") as box:
-            yield box
-        place = root / "store" / "run"
-        assert not place.exists() or os.listdir(place) == []  # a test that skips runs nothing
-
-
 @pytest.fixture(params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest) -> str:
     return str(request.param) if request.param == "own" else need_tool(request.param)
@@ -67,12 +56,12 @@ def runtime(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def box(tmp_path: Path, layout: Path) -> Iterator[RunnableContainer]:
-    with container(tmp_path, layout) as made:
+    with open_box(tmp_path, layout) as made:
         yield made
 
 
 def _habits(root: Path, layout: Path, driver: str, runtime: str) -> None:
-    with container(root, layout, driver) as box:
+    with open_box(root, layout, driver) as box:
         done = box.run(
             ["sh", "-c", "cat; echo err >&2; exit 3"], input="in\n", capture_output=True, text=True, runtime=runtime
         )
@@ -183,7 +172,7 @@ def test_who_is_not_root_alone_is_refused_without_privileges(reachable: Path, la
     subprocess.run(["cp", "-r", layout, place], check=True)
 
     def act(root: Path) -> None:
-        with container(root, place) as box:
+        with open_box(root, place) as box:
             with pytest.raises(errors.RunError, match="user 0 and group 0 alone here, because /etc/subuid"):
                 box.run(["true"], user="ada")
             with pytest.warns(RuntimeWarning, match="the limit of processes does not hold: .*run as root"):

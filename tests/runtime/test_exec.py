@@ -7,10 +7,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from testkit.boxes import busybox_layout
+from testkit.boxes import busybox_layout, open_box
 from testkit.loops import need_root, need_tool
 
-from overlaykit.runtime import Limits, ProcessSpec, RunOptions, Stdio, open_store, open_terminal
+from overlaykit.runtime import Limits, ProcessSpec, RunOptions, Stdio, open_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,10 +32,8 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def box(tmp_path: Path, layout: Path) -> Iterator[RunnableContainer]:
-    with open_store(tmp_path / "store", durability="none") as store:
-        store.load(layout)
-        with store.container("box:1") as made:
-            yield made
+    with open_box(tmp_path, layout) as made:
+        yield made
 
 
 def shown(start: Callable[[Stdio], RunningProcess]) -> str:

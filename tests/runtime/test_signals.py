@@ -8,10 +8,10 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from testkit.boxes import busybox_layout
+from testkit.boxes import busybox_layout, open_box
 from testkit.loops import need_tool
 
-from overlaykit.runtime import BindMount, RunOptions, Stdio, open_store
+from overlaykit.runtime import BindMount, RunOptions, Stdio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,10 +66,8 @@ def runtime(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def box(tmp_path: Path, layout: Path) -> Iterator[RunnableContainer]:
-    with open_store(tmp_path / "store", durability="none") as store:
-        store.load(layout)
-        with store.container("box:1") as made:
-            yield made
+    with open_box(tmp_path, layout) as made:
+        yield made
 
 
 def interrupted(box: RunnableContainer, runtime: str, options: RunOptions) -> int:

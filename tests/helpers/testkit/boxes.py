@@ -11,14 +11,17 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from overlaykit.runtime import open_store
 from testkit.images import make_image, write_layout
 from testkit.loops import need_tool
 from testkit.waits import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["busybox_layer", "busybox_layout", "connections", "processes_with", "wait_gone"]
+    from overlaykit.runtime import RunnableContainer
+
+__all__ = ["busybox_layer", "busybox_layout", "connections", "open_box", "processes_with", "wait_gone"]
 
 _PASSWD = b"root:x:0:0:root:/root:/bin/sh\nada:x:1000:1000:Ada:/home/ada:/bin/sh\n"
 _GROUP = b"root:x:0:\nada:x:1000:\ncrew:x:1001:ada\n"
@@ -60,6 +63,20 @@ def busybox_layout(path: Path, config: Mapping[str, Any] | None = None, name: st
     """
     base = {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin", "ORIGIN=image"], **(config or {})}
     return write_layout(path, {name: make_image([busybox_layer()], compression="none", config={"config": base})})
+
+
+@contextlib.contextmanager
+def open_box(root: Path, layout: Path, driver: str = "auto") -> Iterator[RunnableContainer]:
+    """Open a store of its own with the image, and a container of that, of which nothing is left at the end.
+
+    :param root: a directory in which the store is made.
+    """
+    with open_store(root / "store", driver=driver, durability="none") as store:
+        store.load(layout)
+        with store.container("box:1") as box:
+            yield box
+        place = root / "store" / "run"
+        assert not place.exists() or os.listdir(place) == []  # a test that skips runs nothing
 
 
 def processes_with(text: str) -> list[int]:
