@@ -353,7 +353,7 @@ def site_with(tmp_path: Path) -> Path:
         "import sys, time\n"
         "def ship(words):\n    print(words)\n    return 5\n"
         "def bad(words):\n    return 'done'\n"
-        "def linger(words):\n    print('waiting', flush=True)\n    time.sleep(60)\n"
+        "def linger(words):\n    print('waiting', flush=True)\n    while True: time.sleep(0.05)\n"
     )
     return site
 

@@ -210,7 +210,7 @@ def test_what_a_plugin_prints_is_no_part_of_the_answer(tmp_path: Path) -> None:
 HANGS = """
 print("waits", file=sys.stderr, flush=True)
 while True:
-    time.sleep(1000)
+    time.sleep(0.05)
 """
 
 SLOW = """
@@ -223,7 +223,7 @@ def overlaykit_register_drivers():
 def probe(place):
     print("waits", file=sys.stderr, flush=True)
     while True:
-        time.sleep(1000)
+        time.sleep(0.05)
 """
 
 
@@ -272,7 +272,7 @@ class Made(MemoryDriver):
     def usage(self, id):
         open(os.environ["WAITS"], "w").close()
         while True:
-            time.sleep(1000)
+            time.sleep(0.05)
 """
 
 
