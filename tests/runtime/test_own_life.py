@@ -54,7 +54,14 @@ def _words(process: psutil.Process) -> list[str]:
 
 
 def _all_gone(processes: list[psutil.Process]) -> bool:
-    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
+    return not any(_is_there(one) for one in processes)
+
+
+def _is_there(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it went between the two questions
+        return False
 
 
 FOREST = "sleep 1000 & (sleep 1000 & setsid sleep 1000) & sleep 1000"
