@@ -166,7 +166,8 @@ class _Init(_Later):
         self._left = _UNCOMPILED
 
     def __get__(self, instance: object, owner: type) -> Any:
-        if instance is None or self._left <= 0:
+        # inspect.signature() of Python 3.13 has the class in the place of an object.
+        if instance is None or self._left <= 0 or isinstance(instance, type):
             return super().__get__(instance, owner)
         self._left -= 1
         return partial(self._fill, instance)
