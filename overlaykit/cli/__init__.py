@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["main", "program"]
@@ -44,8 +45,6 @@ def program() -> int:
 
     :returns: the exit code, where the interpreter has to end in its own way.
     """
-    import os
-
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _open_missing()
     code = main()
@@ -61,8 +60,6 @@ def _open_missing() -> None:
     The next file that is opened gets the lowest number that is free: a store's database would be standard output then,
     and what a container writes there would go into it.
     """
-    import os
-
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
@@ -82,6 +79,6 @@ def _is_done() -> bool:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except (AttributeError, OSError, ValueError):
+    except (OSError, ValueError):
         return False
     return True

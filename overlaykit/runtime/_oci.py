@@ -61,28 +61,22 @@ class OciRunner:
             document = dict(bundle.config)
             words: list[str] = []
             hide = None
-            descriptors: list[int] = []
-            into: int | None = None
             group: Groups | None = None
-            if self.name == "crun":
-                # crun takes no machine with both versions of cgroups, and makes more of them than are needed.
+            if self.name == "crun" or not bundle.groups:
                 document["linux"] = _without(document["linux"], "resources", "cgroupsPath")
-                words = ["--cgroup-manager=disabled"]
-                hide = None if is_unified() else ROOT
                 group = open_groups(bundle)
                 held.callback(group.close)
-                descriptors, into = group.descriptors, group.into
-                if bundle.groups and not group.guards_devices:
+            else:
+                held.callback(remove_groups, bundle.id)
+            if self.name == "crun":
+                # crun takes no machine with both versions of cgroups, and makes more of them than are needed.
+                words = ["--cgroup-manager=disabled"]
+                hide = None if is_unified() else ROOT
+                if bundle.groups and group is not None and not group.guards_devices:
                     document["process"] = _without_mknod(document["process"])
                 _add_program(document)
             elif not bundle.groups:
-                document["linux"] = _without(document["linux"], "resources", "cgroupsPath")
                 words = ["--rootless=true"]
-                group = open_groups(bundle)
-                held.callback(group.close)
-                descriptors = group.descriptors
-            else:
-                held.callback(remove_groups, bundle.id)
             log_read, log_write = os.pipe2(os.O_CLOEXEC)
             held.callback(os.close, log_read)
             detached = _clone_root(bundle)
@@ -111,8 +105,8 @@ class OciRunner:
                         ),
                     ],
                     hide=hide,
-                    cgroups=descriptors,
-                    into=into,
+                    cgroups=[] if group is None else group.descriptors,
+                    into=None if group is None else group.into,
                     stdio=(stdio.stdin, stdio.stdout, stdio.stderr),
                     keep=[log_write],
                     user_namespace=bundle.rootless,

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.native
 
-RUNTIMES = ("crun", "runc", "own")
-
 
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -47,11 +45,6 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tmp_path_factory.mktemp("box") / "layout",
         {"WorkingDir": "/work", "Entrypoint": ["echo"], "Cmd": ["by", "image"]},
     )
-
-
-@pytest.fixture(params=RUNTIMES)
-def runtime(request: pytest.FixtureRequest) -> str:
-    return str(request.param) if request.param == "own" else need_tool(request.param)
 
 
 @pytest.fixture

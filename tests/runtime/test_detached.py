@@ -48,11 +48,6 @@ def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["crun", "runc", "own"])
-def runtime(request: pytest.FixtureRequest) -> str:
-    return "own" if request.param == "own" else need_tool(request.param)
-
-
 @pytest.fixture
 def store(tmp_path: Path, layout: Path) -> Iterator[ContainerStore]:
     with opened(tmp_path, layout, "auto") as made:

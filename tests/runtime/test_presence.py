@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from testkit.boxes import busybox_layout, wait_gone
-from testkit.loops import need_tool
 
 from overlaykit import errors
 from overlaykit.runtime import DetachedContainer, RunOptions, Status, container_states, open_store, sweep
@@ -30,11 +29,6 @@ pytestmark = pytest.mark.native
 @pytest.fixture(scope="session")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return busybox_layout(tmp_path_factory.mktemp("presence") / "layout")
-
-
-@pytest.fixture(params=["crun", "runc", "own"])
-def runtime(request: pytest.FixtureRequest) -> str:
-    return "own" if request.param == "own" else need_tool(request.param)
 
 
 @pytest.fixture

@@ -19,8 +19,6 @@ from overlaykit.build import open_store
 
 pytestmark = pytest.mark.native
 
-RUNTIMES = ("crun", "runc", "own")
-
 SCRIPT = """\
 set -e
 chown ada:crew /etc/group
@@ -39,11 +37,6 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = busybox_layout(tmp_path_factory.mktemp("ranges") / "layout")
     path.parent.chmod(0o755)
     return path
-
-
-@pytest.fixture(params=RUNTIMES)
-def runtime(request: pytest.FixtureRequest) -> str:
-    return str(request.param) if request.param == "own" else need_tool(request.param)
 
 
 def _load(user: RangedUser, layout: Path) -> str:

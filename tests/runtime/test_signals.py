@@ -59,11 +59,6 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["crun", "runc", "own"])
-def runtime(request: pytest.FixtureRequest) -> str:
-    return str(request.param) if request.param == "own" else need_tool(request.param)
-
-
 @pytest.fixture
 def box(tmp_path: Path, layout: Path) -> Iterator[RunnableContainer]:
     with open_box(tmp_path, layout) as made:
